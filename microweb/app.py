@@ -1,0 +1,300 @@
+"""App: what an application registers; and Core: how a Request becomes a Response.
+
+Nothing in here reads from or writes to anything, and nothing knows WSGI or ASGI. That is
+what lets two gateways share it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from .middleware import compose, is_async_layer
+from .model.errors import PHRASES, HTTPException
+from .model.lazy import lazy
+from .model.request import PATH_SAFE, Request
+from .model.response import (
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    describe,
+    to_response,
+)
+from .model.shape import shape_of
+from .model.types import (
+    Adapt,
+    Call,
+    ExceptionHandler,
+    Handler,
+    Lifespan,
+    LifespanT,
+    Middleware,
+    MiddlewareT,
+)
+from .paths import Converter
+from .routing import Miss, Route, Router
+
+if TYPE_CHECKING:
+    from .gateways.asgi import ASGIGateway
+    from .gateways.wsgi import WSGIGateway
+
+logger = logging.getLogger("microweb")
+
+# Set by a test that wants to see an unexpected error itself instead of its 500.
+propagate_errors: ContextVar[bool] = ContextVar("propagate_errors", default=False)
+
+
+class App(Router):
+    """An application: routes, layers, exception handlers and lifespans, served by two doors.
+
+    `debug` shows tracebacks to the client. `threads` bounds how many plain handlers run at
+    once under ASGI. `max_body_size` is in bytes. `converters` adds kinds of path parameters.
+    """
+
+    def __init__(
+        self,
+        *,
+        debug: bool = False,
+        threads: int = 40,
+        max_body_size: int = 16 * 1024 * 1024,
+        converters: Mapping[str, Converter] | None = None,
+    ) -> None:
+        super().__init__(converters=converters)
+        if threads < 1:
+            raise ValueError(f"App(threads={threads}): at least 1")
+        if max_body_size < 0:
+            raise ValueError(f"App(max_body_size={max_body_size}): a number of bytes, 0 or more")
+        self.debug = debug
+        self.threads = threads
+        self.max_body_size = max_body_size
+        self.state = SimpleNamespace()
+        self.layers: list[Middleware] = []
+        self.lifespans: list[Lifespan] = []
+        self.exception_handlers: dict[int | type[Exception], ExceptionHandler] = {}
+        self._served = False
+
+    @lazy
+    def wsgi(self) -> WSGIGateway:
+        """The application as PEP 3333 wants it: `app.wsgi(environ, start_response)`."""
+        from .gateways.wsgi import WSGIGateway
+
+        return WSGIGateway(self)
+
+    @lazy
+    def asgi(self) -> ASGIGateway:
+        """The application as ASGI 3.0 wants it: `await app.asgi(scope, receive, send)`."""
+        from .gateways.asgi import ASGIGateway
+
+        return ASGIGateway(self)
+
+    def __call__(self, *_: object, **__: object) -> None:
+        """Always raises TypeError: a server calls one of the two doors, not the App."""
+        raise TypeError(
+            "an App has two doors, and a server must be told which: in the file that the server"
+            " loads write `app = site.wsgi` (gunicorn file:app) or `app = site.asgi`"
+            " (uvicorn file:app), where `site` is this App"
+        )
+
+    def mount(self, prefix: str, router: Router) -> None:
+        """Take in a router's routes below `prefix`: see `Router.mount`."""
+        if isinstance(router, App):
+            raise TypeError(
+                f"mount at {prefix!r}: an App would lose its layers and handlers; mount a Router"
+            )
+        super().mount(prefix, router)
+
+    def middleware(self, layer: MiddlewareT) -> MiddlewareT:
+        """Add a layer around the handlers; the first one added is the outermost.
+
+        A layer is a generator function of (request) that yields once, or an async function
+        of (request, call_next). Raises TypeError for anything else, and RuntimeError after
+        the first request, when the onion is composed already.
+        """
+        is_async_layer(layer)
+        if self._served:
+            raise RuntimeError(
+                f"middleware {describe(layer)} comes after the first request; add it before"
+            )
+        self.layers.append(layer)
+        return layer
+
+    def exception_handler(
+        self, what: int | type[Exception]
+    ) -> Callable[[ExceptionHandler], ExceptionHandler]:
+        """Answer errors of a status or a class: `@app.exception_handler(404)`.
+
+        `handler(request, error)` returns what any handler may; a bare value takes the
+        error's status, or 500. A status wins over a class, a class over its bases. 500 and
+        Exception are the last resort: they stand outside all layers, and the error they
+        answer is logged all the same.
+        """
+        if isinstance(what, bool) or not (
+            (isinstance(what, int) and 300 <= what <= 599)
+            or (isinstance(what, type) and issubclass(what, Exception))
+        ):
+            raise TypeError(
+                f"exception_handler({what!r}): give a status from 300 to 599, or a class of Exception"
+            )
+
+        def register(handler: ExceptionHandler) -> ExceptionHandler:
+            there = self.exception_handlers.get(what)
+            if there is not None:
+                raise ValueError(
+                    f"exception_handler({what!r}) for {describe(handler)} is there already:"
+                    f" {describe(there)}"
+                )
+            self.exception_handlers[what] = handler
+            return handler
+
+        return register
+
+    def lifespan(self, function: LifespanT) -> LifespanT:
+        """Register what runs around the application's life in one process.
+
+        A generator function or an async generator function of (app), which yields once:
+        None, or a mapping that is merged into `app.state`. Several nest, the first outermost.
+        """
+        if "generator" not in shape_of(function):
+            raise TypeError(
+                f"lifespan {describe(function)} is no generator function; it should yield once,"
+                " between what starts and what stops"
+            )
+        self.lifespans.append(function)
+        return function
+
+
+class Core:
+    """The one dispatch, as one gateway needs it: handlers adapted, the onion composed.
+
+    Everything is `async def`, and nothing in here suspends: only what the gateway's `adapt`
+    made of a handler can. ASGI awaits `respond`. WSGI steps it by hand (`gateways.wsgi`).
+    """
+
+    def __init__(self, app: App, adapt: Adapt) -> None:
+        app._served = True
+        self.app = app
+        self._adapt = adapt
+        self._calls: dict[Handler, Call] = {}
+        self._copies = bool(app.layers)
+        self._match = app.match
+        self._enter = compose(app.layers, self.dispatch, self.answer)
+
+    async def respond(self, request: Request) -> Response:
+        """Walk a request through the layers to its handler, and the response back out."""
+        try:
+            return await self._enter(request)
+        except Exception as error:
+            return await self.fail(request, error)
+
+    async def dispatch(self, request: Request) -> Response:
+        """The innermost step: match, read the body, call the handler."""
+        try:
+            route, found = self._match(request.method, request.path)
+            if route is None:
+                return await self._missed(request, found)
+            request.route = route
+            request.path_params = found
+            if request.method != "GET":
+                await request.read()
+            else:
+                request._body = b""
+            call, awaits = self._calls.get(route.handler) or self.call_for(route.handler)
+            value = call(request, **found)
+            if awaits:
+                value = await value
+            response = to_response(value, route.handler)
+        except Exception as error:
+            return await self.answer(request, error)
+        if response is value and self._copies:
+            # Layers may change a response, and the handler may return the same one again.
+            return response.copy()
+        return response
+
+    async def answer(self, request: Request, error: Exception) -> Response:
+        """The response to an error that somebody expected; any other is raised again."""
+        handler = self._handler_for(error)
+        if handler is not None:
+            return await self._handle(handler, request, error)
+        if not isinstance(error, HTTPException):
+            raise error
+        return PlainTextResponse(error.detail, error.status, error.headers.multi_items())
+
+    async def fail(self, request: Request, error: Exception) -> Response:
+        """The one outer 500: logged with its traceback, and a secret from the client."""
+        # Quoted, so that a path cannot forge a line of the log.
+        logger.error("%s %r failed", request.method, request.path, exc_info=error)
+        if propagate_errors.get():
+            raise error
+        if self.app.debug:
+            from .model.debug_page import debug_page
+
+            return debug_page(request, error)
+        handlers = self.app.exception_handlers
+        handler = handlers.get(Exception) or handlers.get(500)
+        if handler is not None:
+            try:
+                return await self._handle(handler, request, error)
+            except Exception:
+                logger.exception("the exception handler %s failed too", describe(handler))
+        return PlainTextResponse(PHRASES[500], 500)
+
+    def call_for(self, handler: Handler) -> Call:
+        """What the gateway makes of a handler, made once."""
+        call = self._calls.get(handler)
+        if call is None:
+            call = self._calls[handler] = self._adapt(handler)
+        return call
+
+    async def _missed(self, request: Request, miss: Miss) -> Response:
+        allow = miss.allow
+        if request.method == "OPTIONS" and request.path == "*":
+            # The whole server is meant (RFC 9110, 9.3.7).
+            allow = self.app.methods()
+        if allow:
+            allow = {*allow, "OPTIONS"} | ({"HEAD"} if "GET" in allow else set())
+            headers = {"allow": ", ".join(sorted(allow))}
+            if request.method == "OPTIONS":
+                return Response(b"", 204, headers)
+            return await self.answer(request, HTTPException(405, headers=headers))
+        if miss.redirect is not None:
+            return _redirect_to(request, miss.redirect)
+        return await self.answer(request, HTTPException(404))
+
+    def _handler_for(self, error: Exception) -> ExceptionHandler | None:
+        handlers = self.app.exception_handlers
+        if not handlers:
+            return None
+        if isinstance(error, HTTPException) and error.status in handlers:
+            return handlers[error.status]
+        for cls in type(error).__mro__:
+            if cls in handlers and cls is not Exception:
+                return handlers[cls]
+        return None
+
+    async def _handle(
+        self, handler: ExceptionHandler, request: Request, error: Exception
+    ) -> Response:
+        call, awaits = self.call_for(handler)
+        value = call(request, error)
+        if awaits:
+            value = await value
+        if not isinstance(error, HTTPException):
+            response = to_response(value, handler, 500)
+            return response.copy() if response is value else response
+        response = to_response(value, handler, error.status).copy()
+        for name, text in error.headers.multi_items():
+            # A 405 keeps its Allow, a 401 its challenge, whatever its page looks like.
+            response.headers.setdefault(name, text)
+        return response
+
+
+def _redirect_to(request: Request, path: str) -> Response:
+    # Path-only with one leading slash, so that it cannot name another host ("//evil.example").
+    location = "/" + quote(request.root_path + path, safe=PATH_SAFE).lstrip("/")
+    if request.query_string:
+        location += "?" + quote(request.query_string.encode("latin-1"), safe=PATH_SAFE + "%?")
+    return RedirectResponse(location, 308)

@@ -1,0 +1,3 @@
+from microweb import App
+
+site = App()

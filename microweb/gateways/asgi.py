@@ -1,0 +1,321 @@
+"""The ASGI gateway: scope and receive -> Request, Response -> send (ASGI 3.0, "HTTP", "Lifespan").
+
+Read it beside `wsgi.py`: the same steps, under the same names, in the same order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..app import Core, logger
+from ..model.errors import ClientDisconnect
+from ..model.lazy import lazy
+from ..model.request import Request, declared_length, too_large
+from ..model.response import BODILESS, Response, describe, encode_chunk
+from ..model.shape import shape_of
+from ..model.types import Call, Handler
+from .bridge import ThreadIterator, Threads, aclose
+from .lifespan import life
+from .process import PerProcess
+
+if TYPE_CHECKING:
+    from ..app import App
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class ASGIRequest(Request):
+    """A Request made of a scope; what costs time is read from it when asked for."""
+
+    protocol = "asgi"
+    scope: Scope
+    disconnected = False
+
+    def __init__(self, app: App, scope: Scope, receive: Receive) -> None:
+        self.app = app
+        self.scope = scope
+        self._receive = receive
+        self.method = scope["method"]
+        path = scope["path"]
+        if scope.get("root_path"):
+            path = without_prefix(path, self.root_path)
+        self.path = path or "/"
+
+    @lazy
+    def root_path(self) -> str:
+        return str(self.scope.get("root_path", "")).rstrip("/")
+
+    @lazy
+    def query_string(self) -> str:
+        return bytes(self.scope.get("query_string", b"")).decode("latin-1")
+
+    @lazy
+    def scheme(self) -> str:
+        return str(self.scope.get("scheme", "http"))
+
+    @lazy
+    def http_version(self) -> str:
+        return str(self.scope["http_version"])
+
+    @lazy
+    def client(self) -> tuple[str, int] | None:
+        client = self.scope.get("client")
+        return (client[0], int(client[1] or 0)) if client and client[0] else None
+
+    @lazy
+    def server(self) -> tuple[str, int]:
+        server = self.scope.get("server") or ("localhost", 0)
+        return server[0], int(server[1] or 0)
+
+    def header(self, name: str) -> str | None:
+        wanted = name.encode("latin-1")
+        for key, value in self.scope["headers"]:
+            if key == wanted:
+                text: str = value.decode("latin-1")
+                return text
+        return None
+
+    def _header_pairs(self) -> list[tuple[str, str]]:
+        return [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in self.scope["headers"]
+        ]
+
+    async def _receive_body(self, limit: int) -> bytes:
+        declared_length(self.header("content-length"), limit)
+        chunks = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.disconnected = True
+                raise ClientDisconnect
+            chunk = message.get("body", b"")
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+
+class ASGIGateway(PerProcess):
+    """`app.asgi`: what an ASGI server calls, once for each request and once for its life."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self._threads = Threads(app.threads)
+        super().__init__()
+
+    def renew(self) -> None:
+        self._entered: asyncio.Future[None] | None = None  # where no server drives the lifespan
+        self._living: asyncio.Task[None] | None = None
+        self._respond: Callable[[ASGIRequest], Awaitable[Response]] = self._start_and_respond
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or live through one lifespan (ASGI 3.0, "Applications")."""
+        if scope["type"] == "http":
+            await self._handle(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "websocket":
+            # Closed before it was accepted: the server answers 403.
+            await receive()
+            await send({"type": "websocket.close"})
+        else:
+            raise ValueError(f"no part of ASGI 3.0 that is known here: {scope['type']!r}")
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = ASGIRequest(self.app, scope, receive)
+        response = await self._respond(request)
+        body = response.body
+        if response._headers is None and response.iterator is None and response.status == 200:
+            # The commonest answer by far: its two headers are known without a dictionary.
+            headers = [
+                (b"content-type", response._content_type.encode("latin-1")),
+                (b"content-length", b"%d" % len(body)),
+            ]
+        else:
+            headers = [
+                (name.encode("latin-1"), value.encode("latin-1"))
+                for name, value in response.header_pairs(request.method)
+            ]
+        has_body = request.method != "HEAD" and response.status not in BODILESS
+        start = {"type": "http.response.start", "status": response.status, "headers": headers}
+        if response.iterator is not None:
+            await self._stream(request, response.iterator, start, has_body, send)
+        elif not request.disconnected:
+            try:
+                await send(start)
+                await send({"type": "http.response.body", "body": body if has_body else b""})
+            except OSError:
+                pass  # the client has left (ASGI 2.4, "Disconnected Client")
+        if response.background is not None:
+            await self._run_background(response.background)
+
+    def adapt(self, handler: Handler) -> Call:
+        """Async code is awaited right here, on the server's loop; plain code in a thread."""
+        shape = shape_of(handler)
+        if shape != "plain":
+            return handler, shape == "async"
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return await self._threads.call(handler, *args, **kwargs)
+
+        return call, True
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """The application's life as the server tells it (ASGI 3.0, "Lifespan")."""
+        await receive()
+        phase = "startup"
+        try:
+            async with life(self.app):
+                self._respond = self._composed()
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+                phase = "shutdown"
+                self._respond = self._start_and_respond
+        except Exception as error:
+            # Said, and not raised: an exception leaves every server serving without a start.
+            logger.exception("lifespan: %s failed", phase)
+            await send({"type": f"lifespan.{phase}.failed", "message": repr(error)})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+
+    def _composed(self) -> Callable[[ASGIRequest], Awaitable[Response]]:
+        return Core(self.app, self.adapt).respond
+
+    async def _start_and_respond(self, request: ASGIRequest) -> Response:
+        # Only where the server has not driven the lifespan: some know nothing of it.
+        try:
+            if self._entered is None:
+                self._entered = asyncio.get_running_loop().create_future()
+                self._living = asyncio.create_task(self._live_alone(self._entered))
+            await asyncio.shield(self._entered)
+        except Exception as error:
+            return await Core(self.app, self.adapt).fail(request, error)
+        return await self._respond(request)
+
+    async def _live_alone(self, entered: asyncio.Future[None]) -> None:
+        try:
+            async with life(self.app):
+                self._respond = self._composed()
+                entered.set_result(None)
+                # Nobody will say when it is over; the end of the loop cancels it.
+                await asyncio.get_running_loop().create_future()
+        except Exception as error:
+            if entered.done():
+                logger.exception("lifespan: shutdown failed")
+            else:
+                entered.set_exception(error)
+        finally:
+            self._entered = None
+            self._respond = self._start_and_respond
+
+    async def _stream(
+        self,
+        request: ASGIRequest,
+        source: Any,
+        start: Message,
+        has_body: bool,
+        send: Send,
+    ) -> None:
+        asynchronous = isinstance(source, AsyncIterable)
+        chunks = source if asynchronous else ThreadIterator(self._threads, source)
+        try:
+            if request.disconnected:
+                return
+            await _deliver(send, start)
+            if has_body:
+                async with _WhileConnected(request._receive) as connection:
+                    async for chunk in chunks:
+                        if data := encode_chunk(chunk):
+                            message = {
+                                "type": "http.response.body",
+                                "body": data,
+                                "more_body": True,
+                            }
+                            await _deliver(send, message)
+                        if connection.lost:
+                            return
+                if connection.lost:
+                    return
+            await _deliver(send, {"type": "http.response.body", "body": b""})
+        except ClientDisconnect:
+            pass
+        finally:
+            await aclose(chunks)
+
+    async def _run_background(self, background: Callable[[], Any]) -> None:
+        try:
+            if shape_of(background) == "async":
+                await background()
+            else:
+                await self._threads.call(background)
+        except Exception:
+            logger.exception("background %s failed", describe(background))
+
+
+class _WhileConnected:
+    """Cancels its block when the client leaves, as `asyncio.timeout` does when time is up.
+
+    A server may let `send` succeed in silence after the client has left, and a stream may
+    have nothing to send for hours: only `receive` tells.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.lost = False
+
+    async def __aenter__(self) -> _WhileConnected:
+        self._task = asyncio.current_task()
+        self._listener = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        # Before the last message is sent: after it, some servers never answer `receive`.
+        self._listener.cancel()
+        if self.lost and self._task is not None:
+            return self._task.uncancel() == 0 and kind is asyncio.CancelledError
+        return False
+
+    async def _listen(self) -> None:
+        # Some servers end the request's body twice; one that never waits is not asked for ever.
+        ends = 0
+        while ends < 2:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.lost = True
+                if self._task is not None:
+                    self._task.cancel()
+                return
+            ends += not message.get("more_body", False)
+
+
+async def _deliver(send: Send, message: Message) -> None:
+    try:
+        await send(message)
+    except OSError:
+        raise ClientDisconnect from None
+
+
+def without_prefix(path: str, root_path: str) -> str:
+    """The path below `root_path`.
+
+    By the specification `path` includes `root_path`; some servers leave it out. So it is
+    taken off where it is there, and only as whole segments.
+    """
+    if root_path and (path == root_path or path.startswith(root_path + "/")):
+        return path[len(root_path) :]
+    return path

@@ -1,0 +1,372 @@
+"""The bridge: crossings between plain code, which blocks its thread, and async code on a loop.
+
+                  under WSGI                             under ASGI
+    def           called right there                     Threads.call: a worker thread
+    async def     Visit.run: the app's own loop          awaited right there
+
+A *visit* is a server thread waiting for something on the app's loop. It does not wait
+idly: whatever must happen in the server's thread (plain handlers, reads of wsgi.input) is
+posted to it by the loop, and done there.
+
+Context variables travel with each crossing: the other side starts with a copy, and what
+it changed is set here afterwards. A value can cross, but a token cannot: `var.reset(token)`
+works only on the side where the token was made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from .process import PerProcess
+
+T = TypeVar("T")
+logger = logging.getLogger("microweb")
+
+_UNSET: Any = object()
+_END: Any = object()
+
+
+def adopt(context: Context) -> None:
+    """Set here what was changed there."""
+    for variable, value in context.items():
+        if variable.get(_UNSET) is not value:
+            variable.set(value)
+
+
+class AppLoop(PerProcess):
+    """The app's event loop: one per process, in a daemon thread, started at first use.
+
+    It lives as long as its process, so that a connection pool made in one request works in
+    the next, and a task goes on after the response. After a fork the child starts its own.
+    """
+
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def renew(self) -> None:
+        if self._loop is not None:
+            _abandoned.append(self._loop)
+        self._lock = threading.Lock()
+        self._loop = None
+
+    def get(self) -> asyncio.AbstractEventLoop:
+        """The running loop."""
+        if self._loop is None:
+            with self._lock:
+                if self._loop is None:
+                    loop = asyncio.new_event_loop()
+                    threading.Thread(
+                        target=_run_forever, args=(loop,), name="microweb-loop", daemon=True
+                    ).start()
+                    self._loop = loop
+        return self._loop
+
+    def visit(self) -> Visit:
+        """A visit of this thread to the loop."""
+        return Visit(self.get())
+
+    def iterate(self, chunks: AsyncIterable[Any]) -> LoopIterator:
+        """An async iterator as a plain one, driven on the loop."""
+        return LoopIterator(self.visit(), chunks)
+
+
+# Loops of a parent process, kept so that no finalizer closes them: their selector is shared.
+_abandoned: list[asyncio.AbstractEventLoop] = []
+
+
+def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    while True:
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt):
+            # Raised by a task of the application's own; every other request needs the loop.
+            logger.exception("a task tried to stop the app's event loop")
+
+
+class Visit:
+    """A thread's wait for a coroutine on the loop, and its work for that coroutine meanwhile.
+
+    The coroutine may `give` values before it ends; each pauses it until the thread calls
+    `resume`. The thread takes a value, or the coroutine's result, with `wait`.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        # What the loop has for the waiting thread: work to do there, or an outcome.
+        self._inbox: SimpleQueue[Callable[[], None] | _Outcome] = SimpleQueue()
+        self._paused: asyncio.Future[Any] | None = None
+        self._task: asyncio.Task[_Outcome] | None = None
+        self._interrupted: BaseException | None = None
+        self.over = False
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop from beginning to end; called in a server's thread."""
+        self.start(coroutine)
+        result: T = self.wait()
+        return result
+
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Make the coroutine a task of the loop, in a copy of this thread's context."""
+        context = copy_context()
+
+        def begin() -> None:
+            self._task = self._loop.create_task(_outcome_of(coroutine), context=context)
+            self._task.add_done_callback(ended)
+
+        def ended(task: asyncio.Task[_Outcome]) -> None:
+            self.over = True
+            if task.cancelled():  # before its first step
+                coroutine.close()
+                self._inbox.put(_Outcome(None, _cancelled(), context))
+            else:
+                self._inbox.put(task.result())
+
+        self._loop.call_soon_threadsafe(begin)
+
+    def wait(self) -> Any:
+        """The next value that the coroutine gives, or its result; its error is raised.
+
+        If this thread is interrupted (KeyboardInterrupt, or SystemExit from a signal's
+        handler), the task is cancelled, and the interrupt raised when it has cleaned up;
+        a second one is raised at once.
+        """
+        while True:
+            try:
+                item = self._inbox.get()
+                if isinstance(item, _Outcome):
+                    break
+                item()
+            except BaseException as interrupt:
+                if self._interrupted is not None:
+                    raise
+                self._interrupted = interrupt
+                self._loop.call_soon_threadsafe(self._cancel)
+        adopt(item.context)
+        if self._interrupted is not None:
+            raise self._interrupted
+        return item.take()
+
+    def resume(self, answer: Any = None) -> None:
+        """Let a paused coroutine go on: its `give` returns `answer`."""
+        self._loop.call_soon_threadsafe(self._unpause, answer)
+
+    async def give(self, value: Any) -> Any:
+        """Hand a value to the waiting thread, and pause until it resumes; called on the loop."""
+        self._paused = self._loop.create_future()
+        self._inbox.put(_Outcome(value, None, copy_context()))
+        return await self._paused
+
+    async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Call a plain function in the waiting thread; called on the loop.
+
+        Raises RuntimeError when the visit is over, since nobody waits there any more.
+        """
+        if self.over:
+            raise RuntimeError("the request is over: its server's thread has gone on to others")
+        future: asyncio.Future[_Outcome] = self._loop.create_future()
+        here = copy_context()
+
+        def work() -> None:
+            adopt(here)
+            try:
+                outcome = _Outcome(function(*args, **kwargs), None, copy_context())
+            except Exception as error:
+                outcome = _Outcome(None, error, copy_context())
+            self._loop.call_soon_threadsafe(_settle, future, outcome, None)
+
+        self._inbox.put(work)
+        outcome = await future
+        adopt(outcome.context)
+        result: T = outcome.take()
+        return result
+
+    def _unpause(self, answer: Any) -> None:
+        if self._paused is not None and not self._paused.done():
+            self._paused.set_result(answer)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+class _Outcome:
+    """What came of a call on the other side: a value or an error, and the variables it left."""
+
+    __slots__ = ("context", "error", "value")
+
+    def __init__(self, value: Any, error: BaseException | None, context: Context) -> None:
+        self.value = value
+        self.error = error
+        self.context = context
+
+    def take(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+async def _outcome_of(coroutine: Coroutine[Any, Any, Any]) -> _Outcome:
+    try:
+        return _Outcome(await coroutine, None, copy_context())
+    except asyncio.CancelledError:
+        # The server at the other end is no asyncio code, and would not know what to make of it.
+        return _Outcome(None, _cancelled(), copy_context())
+    except BaseException as error:
+        # SystemExit too: it is this request's, and must not stop the loop of all the others.
+        return _Outcome(None, error, copy_context())
+
+
+def _cancelled() -> RuntimeError:
+    return RuntimeError("the task of an async function was cancelled")
+
+
+class LoopIterator(Iterator[Any]):
+    """An async iterator as a plain one: under WSGI, the thread visits the loop for each chunk.
+
+    One task drives the iterator from its start to its close, so that timeouts and cancel
+    scopes inside it hold.
+    """
+
+    def __init__(self, visit: Visit, chunks: AsyncIterable[Any]) -> None:
+        self._visit = visit
+        self._chunks = chunks
+        self._started = False
+
+    def __next__(self) -> Any:
+        if self._visit.over:
+            raise StopIteration
+        if self._started:
+            self._visit.resume(True)
+        else:
+            self._started = True
+            self._visit.start(self._drive())
+        chunk = self._visit.wait()
+        if chunk is _END:
+            raise StopIteration
+        return chunk
+
+    def close(self) -> None:
+        """Close the async iterator on the loop, and wait until it is."""
+        if not self._started:
+            self._started = True
+            self._visit.run(aclose(self._chunks))
+        elif not self._visit.over:
+            self._visit.resume(False)
+            self._visit.wait()
+
+    async def _drive(self) -> Any:
+        try:
+            async for chunk in self._chunks:
+                if not await self._visit.give(chunk):
+                    break
+        finally:
+            await aclose(self._chunks)
+        return _END
+
+
+class Threads(PerProcess):
+    """The pool in which plain functions run under ASGI, so that they cannot stop the loop."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        super().__init__()
+
+    def renew(self) -> None:
+        self._pool = ThreadPoolExecutor(self._size, thread_name_prefix="microweb")
+
+    async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Call a plain function in a worker thread, in a copy of this task's context.
+
+        If the task is cancelled meanwhile, the thread goes on to its end: a thread cannot
+        be interrupted.
+        """
+        context = copy_context()
+        try:
+            return await self.submit(context, function, *args, **kwargs)
+        finally:
+            adopt(context)
+
+    def submit(
+        self, context: Context, function: Callable[..., T], *args: Any, **kwargs: Any
+    ) -> asyncio.Future[T]:
+        """Start a call in a worker thread; the future belongs to the running loop."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def work() -> None:
+            try:
+                result = context.run(function, *args, **kwargs)
+            except BaseException as error:
+                loop.call_soon_threadsafe(_settle, future, None, _no_stop(error))
+            else:
+                loop.call_soon_threadsafe(_settle, future, result, None)
+
+        self._pool.submit(work)
+        return future
+
+
+class ThreadIterator(AsyncIterator[Any]):
+    """A plain iterator as an async one: under ASGI, a worker thread fetches each chunk.
+
+    All its steps and its close run in one context, so that the generator's own tokens hold.
+    """
+
+    def __init__(self, threads: Threads, chunks: Iterable[Any]) -> None:
+        self._threads = threads
+        self._chunks = chunks
+        self._iterator: Iterator[Any] | None = None
+        self._context = copy_context()
+        self._step: asyncio.Future[Any] | None = None
+
+    async def __anext__(self) -> Any:
+        self._step = self._threads.submit(self._context, self._next)
+        # Shielded, so that a cancelled task still knows when the thread is done with its step.
+        chunk = await asyncio.shield(self._step)
+        if chunk is _END:
+            raise StopAsyncIteration
+        return chunk
+
+    async def aclose(self) -> None:
+        """Close the iterator in a worker thread, after the step that may still be running."""
+        if self._step is not None and not self._step.done():
+            await asyncio.wait([self._step])
+        close = getattr(self._iterator or self._chunks, "close", None)
+        if close is not None:
+            await self._threads.submit(self._context, close)
+        adopt(self._context)
+
+    def _next(self) -> Any:
+        if self._iterator is None:
+            self._iterator = iter(self._chunks)
+        return next(self._iterator, _END)
+
+
+async def aclose(chunks: AsyncIterable[Any]) -> None:
+    """Close an async iterator, if it is of a kind that can be closed."""
+    if hasattr(chunks, "aclose"):
+        await chunks.aclose()
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return  # the task that waited was cancelled
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+def _no_stop(error: BaseException) -> BaseException:
+    # A future refuses StopIteration; a coroutine would turn it into this too (PEP 479).
+    if isinstance(error, StopIteration):
+        converted = RuntimeError("a plain function raised StopIteration")
+        converted.__cause__ = error
+        return converted
+    return error

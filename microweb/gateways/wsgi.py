@@ -1,0 +1,348 @@
+"""The WSGI gateway: environ -> Request, Response -> start_response and an iterable (PEP 3333).
+
+Read it beside `asgi.py`: the same steps, under the same names, in the same order.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from ..app import Core, logger
+from ..middleware import is_async_layer
+from ..model.errors import PHRASES, ClientDisconnect, HTTPException
+from ..model.lazy import lazy
+from ..model.request import Request, declared_length, too_large
+from ..model.response import BODILESS, Response, encode_chunk
+from ..model.shape import shape_of
+from ..model.types import Call, Handler
+from .lifespan import is_async_life, life
+from .process import PerProcess
+
+if TYPE_CHECKING:
+    from ..app import App
+    from .bridge import AppLoop, Visit
+
+T = TypeVar("T")
+Environ = dict[str, Any]
+BLOCK = 64 * 1024
+
+# CGI spells these two without HTTP_ (PEP 3333, "environ Variables").
+BARE = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
+
+
+class StartResponse(Protocol):
+    """The server's `start_response`, as far as this gateway uses it."""
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], /) -> object: ...
+
+
+class WSGIRequest(Request):
+    """A Request made of an environ; what costs time is read from it when asked for."""
+
+    protocol = "wsgi"
+    environ: Environ
+    visit: Visit | None = None  # while something of this request runs on the app's loop
+
+    def __init__(self, app: App, environ: Environ) -> None:
+        self.app = app
+        self.environ = environ
+        self.method = environ["REQUEST_METHOD"]
+        path = environ.get("PATH_INFO") or "/"
+        self.path = path if path.isascii() else _untunnelled(path)
+
+    @lazy
+    def root_path(self) -> str:
+        return _untunnelled(self.environ.get("SCRIPT_NAME") or "").rstrip("/")
+
+    @lazy
+    def query_string(self) -> str:
+        return self.environ.get("QUERY_STRING") or ""
+
+    @lazy
+    def scheme(self) -> str:
+        return str(self.environ["wsgi.url_scheme"])
+
+    @lazy
+    def http_version(self) -> str:
+        return str(self.environ["SERVER_PROTOCOL"]).removeprefix("HTTP/")
+
+    @lazy
+    def client(self) -> tuple[str, int] | None:
+        host = self.environ.get("REMOTE_ADDR")
+        return (host, _port(self.environ.get("REMOTE_PORT"))) if host else None
+
+    @lazy
+    def server(self) -> tuple[str, int]:
+        return self.environ["SERVER_NAME"], _port(self.environ["SERVER_PORT"])
+
+    def header(self, name: str) -> str | None:
+        key = name.upper().replace("-", "_")
+        # Servers may send these two empty where they are absent (wsgiref does).
+        return self.environ.get(key) or None if key in BARE else self.environ.get("HTTP_" + key)
+
+    def _header_pairs(self) -> list[tuple[str, str]]:
+        pairs = [
+            (key[5:].replace("_", "-"), value)
+            for key, value in self.environ.items()
+            if key.startswith("HTTP_") and key[5:] not in BARE
+        ]
+        pairs += [(name, self.environ[key]) for key, name in BARE.items() if self.environ.get(key)]
+        return pairs
+
+    async def _receive_body(self, limit: int) -> bytes:
+        if self.visit is not None:
+            # This runs on the app's loop, but wsgi.input belongs to the server's thread.
+            return await self.visit.call(_read_body, self.environ, limit)
+        return _read_body(self.environ, limit)
+
+
+class WSGIGateway(PerProcess):
+    """`app.wsgi`: what a WSGI server calls, once for each request."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        super().__init__()
+
+    def renew(self) -> None:
+        self._lock = threading.Lock()
+        self._leave: Callable[[], None] | None = None  # ends the application's life, once begun
+        self._respond: Callable[[WSGIRequest], Response] = self._start_and_respond
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333, "Specification Details")."""
+        # One context for the request, the iteration of its body and its close, so that what
+        # a handler sets is not seen by the next request in this thread.
+        context = copy_context()
+        return context.run(self._handle, environ, start_response, context)
+
+    def _handle(
+        self, environ: Environ, start_response: StartResponse, context: Context
+    ) -> Iterable[bytes]:
+        request = WSGIRequest(self.app, environ)
+        response = self._respond(request)
+        body = response.body
+        if response._headers is None and response.iterator is None and response.status == 200:
+            # The commonest answer by far: its two headers are known without a dictionary.
+            headers = [("content-type", response._content_type), ("content-length", str(len(body)))]
+            start_response("200 OK", headers)
+        else:
+            start_response(_status_line(response.status), response.header_pairs(request.method))
+        has_body = request.method != "HEAD" and response.status not in BODILESS
+        if response.iterator is None and response.background is None:
+            return [body] if has_body else []
+        return self._stream(response, has_body, context)
+
+    def adapt(self, handler: Handler) -> Call:
+        """Plain code is called right here, in the server's thread; async code on the loop."""
+        if shape_of(handler) != "async":
+            return handler, False
+
+        def call(request: WSGIRequest, *args: Any, **kwargs: Any) -> Any:
+            return self._visit(request, handler(request, *args, **kwargs))
+
+        return call, False
+
+    def adapt_on_loop(self, handler: Handler) -> Call:
+        """With async layers all runs on the loop; plain code is called back to its thread."""
+        shape = shape_of(handler)
+        if shape != "plain":
+            return handler, shape == "async"
+
+        async def call(request: WSGIRequest, *args: Any, **kwargs: Any) -> Any:
+            return await request.visit.call(handler, request, *args, **kwargs)  # type: ignore[union-attr]
+
+        return call, True
+
+    def startup(self) -> None:
+        """Begin the application's life in this process, if it has not begun.
+
+        For a server's hook (`microweb.gunicorn_conf`); without one the first request calls
+        it. What a lifespan raises is raised, and the next call tries again.
+        """
+        with self._lock:
+            if self._leave is None:
+                self._leave = self._enter()
+                self._respond = self._composed()
+                atexit.register(self.shutdown)
+
+    def shutdown(self) -> None:
+        """End the application's life in this process; a request after it begins a new one.
+
+        Without a hook `atexit` calls it: by then no thread can be started any more.
+        """
+        with self._lock:
+            leave, self._leave = self._leave, None
+            self._respond = self._start_and_respond
+            atexit.unregister(self.shutdown)
+        if leave is not None:
+            leave()
+
+    def _composed(self) -> Callable[[WSGIRequest], Response]:
+        if any(is_async_layer(layer) for layer in self.app.layers):
+            core = Core(self.app, self.adapt_on_loop)
+            return lambda request: self._visit(request, core.respond(request))
+        core = Core(self.app, self.adapt)
+        return lambda request: step(core.respond(request))
+
+    def _start_and_respond(self, request: WSGIRequest) -> Response:
+        try:
+            self.startup()
+        except Exception as error:
+            return step(Core(self.app, self.adapt).fail(request, error))
+        return self._respond(request)
+
+    def _enter(self) -> Callable[[], None]:
+        if not is_async_life(self.app):
+            manager = life(self.app)
+            step(manager.__aenter__())
+            return lambda: step(manager.__aexit__(None, None, None)) and None
+        visit = self._loop.visit()
+
+        async def live() -> None:
+            # One task from start to end, so that cancel scopes in a lifespan hold.
+            async with life(self.app):
+                await visit.give(None)
+
+        def leave() -> None:
+            visit.resume()
+            visit.wait()
+
+        visit.start(live())
+        visit.wait()
+        return leave
+
+    @lazy
+    def _loop(self) -> AppLoop:
+        # Imported at its first use: an app of plain code never needs asyncio.
+        from .bridge import AppLoop
+
+        return AppLoop()
+
+    def _visit(self, request: WSGIRequest, coroutine: Coroutine[Any, Any, T]) -> T:
+        visit = request.visit = self._loop.visit()
+        try:
+            return visit.run(coroutine)
+        finally:
+            request.visit = None
+
+    def _stream(self, response: Response, has_body: bool, context: Context) -> _Body:
+        source = [response.body] if response.iterator is None else response.iterator
+        chunks = self._loop.iterate(source) if isinstance(source, AsyncIterable) else iter(source)
+
+        def close() -> None:
+            try:
+                if hasattr(chunks, "close"):
+                    chunks.close()
+            finally:
+                if response.background is not None:
+                    self._run_background(response.background)
+
+        return _Body(chunks if has_body else iter(()), close, context)
+
+    def _run_background(self, background: Callable[[], Any]) -> None:
+        try:
+            if shape_of(background) == "async":
+                self._loop.visit().run(background())
+            else:
+                background()
+        except Exception:
+            logger.exception("background %s failed", describe(background))
+
+
+class _Body(Iterator[bytes]):
+    """The iterable of a response that has to know its end: a stream, or a background call."""
+
+    def __init__(self, chunks: Iterator[Any], close: Callable[[], None], context: Context) -> None:
+        self._chunks = chunks
+        self._close: Callable[[], None] | None = close
+        self._context = context
+
+    def __next__(self) -> bytes:
+        return self._context.run(self._next)
+
+    def _next(self) -> bytes:
+        for chunk in self._chunks:
+            if data := encode_chunk(chunk):
+                return data
+        raise StopIteration
+
+    def close(self) -> None:
+        """Called by the server, however the response ended (PEP 3333, "Specification Details")."""
+        close, self._close = self._close, None
+        if close is not None:
+            self._context.run(close)
+
+
+def step(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends: that is just a function call.
+
+    One step takes it from its beginning to its end, and what it returned is the value of
+    StopIteration. No event loop exists. The core is such a coroutine, because `adapt` has
+    made every handler something that it need not wait for.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    coroutine.close()
+    raise RuntimeError(f"{coroutine!r} suspended where there is no event loop")
+
+
+def _read_body(environ: Environ, limit: int) -> bytes:
+    length = declared_length(environ.get("CONTENT_LENGTH"), limit)
+    if length is None:
+        if environ.get("wsgi.input_terminated"):
+            return _read_to_end(environ["wsgi.input"].read, limit)
+        if environ.get("HTTP_TRANSFER_ENCODING"):
+            # Its end cannot be seen: a read might wait for ever, or take the next request.
+            raise HTTPException(411, "This server needs a Content-Length on a request's body.")
+        return b""
+    return _read_exactly(environ["wsgi.input"].read, length)
+
+
+def _read_exactly(read: Callable[[int], bytes], length: int) -> bytes:
+    chunks = []
+    while length:  # a single read may be short
+        try:
+            chunk = read(length)
+        except OSError:
+            raise ClientDisconnect from None
+        if not chunk:
+            raise ClientDisconnect
+        chunks.append(chunk)
+        length -= len(chunk)
+    return b"".join(chunks)
+
+
+def _read_to_end(read: Callable[[int], bytes], limit: int) -> bytes:
+    chunks = []
+    size = 0
+    while True:
+        try:
+            chunk = read(BLOCK)
+        except OSError:
+            raise ClientDisconnect from None
+        if not chunk:
+            return b"".join(chunks)
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            raise too_large(limit)
+
+
+def _status_line(status: int) -> str:
+    return f"{status} {PHRASES.get(status, 'Unknown')}"
+
+
+def _untunnelled(text: str) -> str:
+    """Bytes that came as Latin-1, read as the UTF-8 they are (PEP 3333, "Unicode Issues")."""
+    return text.encode("latin-1").decode("utf-8", "replace")
+
+
+def _port(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() else 0

@@ -1,0 +1,102 @@
+"""compose: layers around a core, the first one outermost.
+
+A layer comes in one of two forms. A generator of (request) runs up to its `yield`, waits
+there while everything inside it runs, and is given the response. An async function of
+(request, call_next) awaits what is inside it by itself. Both become the same thing here,
+a CallNext: an async function from a Request to a Response.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any
+
+from ..model.request import Request
+from ..model.response import Response, describe, to_response
+from ..model.shape import shape_of
+from ..model.types import CallNext, Middleware
+
+# Turns an error raised in a layer into a response at that layer's edge, or raises it again.
+Answer = Callable[[Request, Exception], Awaitable[Response]]
+
+
+def compose(layers: Sequence[Middleware], core: CallNext, answer: Answer) -> CallNext:
+    """Put the layers around the core. Done once; a request only walks through."""
+    inner = core
+    for layer in reversed(layers):
+        wrap = _async_layer if is_async_layer(layer) else _generator_layer
+        inner = wrap(layer, inner, answer)
+    return inner
+
+
+def is_async_layer(layer: Middleware) -> bool:
+    """Tell the two forms apart.
+
+    Raises TypeError for what is neither: a plain function would block the loop that it
+    cannot await, an async generator has no place to be given the response.
+    """
+    shape = shape_of(layer)
+    if shape in ("async", "generator"):
+        return shape == "async"
+    raise TypeError(
+        f"middleware {describe(layer)} is neither a generator function of (request) that"
+        " yields once nor an async function of (request, call_next)"
+    )
+
+
+def _generator_layer(layer: Middleware, inner: CallNext, answer: Answer) -> CallNext:
+    async def run(request: Request) -> Response:
+        paused: Generator[None, Response, Any] = layer(request)
+        try:
+            next(paused)
+        except StopIteration as stop:
+            return _own_answer(stop.value, layer, "returned without a yield")
+        except Exception as error:
+            return await answer(request, error)
+        try:
+            response = await inner(request)
+        except Exception as error:
+            try:
+                paused.throw(error)
+            except StopIteration as stop:
+                return _own_answer(stop.value, layer, f"caught {error!r}")
+            except Exception as raised:
+                return await answer(request, raised)
+            raise _yielded_twice(layer, paused) from error
+        except BaseException:
+            # Cancelled: the layer's `finally` runs now, not whenever it is collected.
+            paused.close()
+            raise
+        try:
+            paused.send(response)
+        except StopIteration as stop:
+            return response if stop.value is None else to_response(stop.value, layer)
+        except Exception as error:
+            return await answer(request, error)
+        raise _yielded_twice(layer, paused)
+
+    return run
+
+
+def _async_layer(layer: Middleware, inner: CallNext, answer: Answer) -> CallNext:
+    async def run(request: Request) -> Response:
+        try:
+            value = await layer(request, inner)
+        except Exception as error:
+            return await answer(request, error)
+        return _own_answer(value, layer, "ended")
+
+    return run
+
+
+def _own_answer(value: Any, layer: Middleware, what: str) -> Response:
+    if value is None:
+        raise RuntimeError(
+            f"middleware {describe(layer)} {what} and returned no response"
+        ) from None
+    return to_response(value, layer)
+
+
+def _yielded_twice(layer: Middleware, paused: Generator[Any, Any, Any]) -> RuntimeError:
+    paused.close()
+    return RuntimeError(f"middleware {describe(layer)} yielded twice; a layer yields once")

@@ -1,0 +1,1 @@
+"""The model that both doors share: values and rules, without I/O and without a protocol."""

@@ -1,0 +1,136 @@
+"""Headers and MultiDict: names with one or more values, in the order in which they came."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping
+
+HOP_BY_HOP = frozenset(
+    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection"
+    " te trailer transfer-encoding upgrade".split()
+)
+Pairs = Iterable[tuple[str, str]]
+
+# token (RFC 9110, 5.6.2); field-value in Latin-1, without control characters (5.5)
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+class MultiDict(Mapping[str, str]):
+    """A read-only mapping whose names may repeat: the query of a URL, the fields of a form.
+
+    `[]` and `get` give the first value of a name, `getlist` all of them, `items` one pair
+    for each name, and `multi_items` every pair in its order.
+    """
+
+    def __init__(self, pairs: Pairs = ()) -> None:
+        self._pairs: list[tuple[str, str]] = list(pairs)
+
+    def __getitem__(self, name: str) -> str:
+        for key, value in self._pairs:
+            if key == name:
+                return value
+        raise KeyError(name)
+
+    def getlist(self, name: str) -> list[str]:
+        """Every value of `name`, in order; an empty list if there is none."""
+        return [value for key, value in self._pairs if key == name]
+
+    def items(self) -> ItemsView[str, str]:
+        """One (name, value) for each name, with the value that `[]` gives."""
+        # Filled backwards, so that the first value of a name is the one that stays.
+        firsts = dict(reversed(self._pairs))
+        return {name: firsts[name] for name in self}.items()
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        """Every (name, value), repeats included, in order."""
+        return list(self._pairs)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict(self._pairs))
+
+    def __len__(self) -> int:
+        return len(dict(self._pairs))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._pairs!r})"
+
+
+class RequestHeaders(MultiDict):
+    """The headers that a client sent: read-only, found under their name in any case.
+
+    `[]` and `get` join the values of a repeated header with `", "` (RFC 9110, 5.3).
+    """
+
+    def __init__(self, pairs: Pairs = ()) -> None:
+        self._pairs = [(name.lower(), value) for name, value in pairs]
+
+    def __getitem__(self, name: str) -> str:
+        values = self.getlist(name)
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def getlist(self, name: str) -> list[str]:
+        """Every value of the header `name`, in order; an empty list if there is none."""
+        return super().getlist(name.lower())
+
+    def items(self) -> ItemsView[str, str]:
+        """One (name, value) for each name, repeats joined with `", "`."""
+        return {name: self[name] for name in self}.items()
+
+
+class Headers(RequestHeaders, MutableMapping[str, str]):
+    """Headers to be sent: checked where they are set, kept in lower case (ASGI, HTTP).
+
+    Raises ValueError for a name that is no token, for control characters or text beyond
+    Latin-1 in a value, and for the hop-by-hop headers, which the server side owns
+    (PEP 3333, "Other HTTP Features"); TypeError for a value that is not a str.
+    """
+
+    def __init__(self, headers: Mapping[str, str] | Pairs = ()) -> None:
+        self._pairs = []
+        for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+            self.add(name, value)
+
+    def add(self, name: str, value: str) -> None:
+        """Add a header beside those that already have its name, as Set-Cookie needs."""
+        self._pairs.append(_checked(name, value))
+
+    def __setitem__(self, name: str, value: str) -> None:
+        """Set a header in the place of all that have its name."""
+        pair = _checked(name, value)
+        self._pairs = [kept for kept in self._pairs if kept[0] != pair[0]]
+        self._pairs.append(pair)
+
+    def __delitem__(self, name: str) -> None:
+        """Remove every header with this name; KeyError if there is none."""
+        kept = [pair for pair in self._pairs if pair[0] != name.lower()]
+        if len(kept) == len(self._pairs):
+            raise KeyError(name)
+        self._pairs = kept
+
+    def copy(self) -> Headers:
+        """An independent copy."""
+        twin = Headers()
+        twin._pairs = list(self._pairs)
+        return twin
+
+
+def _checked(name: str, value: str) -> tuple[str, str]:
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError(f"header {name!r}: {value!r}: name and value must both be str")
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"header name {name!r} is not a token (RFC 9110, 5.6.2)")
+    if not _VALUE.fullmatch(value):
+        raise ValueError(
+            f"header {name!r}: {value!r} has control characters or text beyond Latin-1;"
+            " percent-encode what does not fit"
+        )
+    name = name.lower()
+    if name in HOP_BY_HOP:
+        raise ValueError(
+            f"header {name!r} is hop-by-hop: it is about the connection, which belongs to"
+            " the server side (PEP 3333, 'Other HTTP Features'); leave it to the server"
+        )
+    return name, value

@@ -1,0 +1,351 @@
+"""Response: what a handler answers; and the rules that make one of any value it returns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from .cookies import format_cookie
+from .headers import Headers, Pairs
+from .request import PATH_SAFE
+
+TEXT = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+JSON = "application/json"
+OCTETS = "application/octet-stream"
+
+# These have no body, whatever the handler returned (RFC 9110, 15.3.5 and 15.4.5).
+BODILESS = frozenset({204, 304})
+
+HeaderSource = Mapping[str, str] | Pairs
+Chunks = Iterable[str | bytes] | AsyncIterable[str | bytes]
+R = TypeVar("R", bound="Response")
+
+
+class Response:
+    """A status, headers and a body.
+
+    `status` is an int from 200 to 599. `headers` is a mapping, or pairs where a name
+    repeats; its Content-Type wins over `content_type`. `background` is a function without
+    arguments, plain or async, that runs once after the body is out, however it ended.
+    Content-Length is the gateway's to add.
+
+    Raises ValueError for another status, TypeError for a body that is not bytes or str,
+    and what `Headers` raises.
+    """
+
+    # Defaults live on the class: the usual response stores its body and nothing else.
+    status = 200
+    iterator: Chunks | None = None
+    background: Callable[[], Any] | None = None
+    _content_type = OCTETS
+    _headers: Headers | None = None
+
+    def __init__(
+        self,
+        body: bytes | str = b"",
+        status: int = 200,
+        headers: HeaderSource | None = None,
+        content_type: str | None = None,
+        background: Callable[[], Any] | None = None,
+    ) -> None:
+        if type(body) is not bytes:
+            body = _encoded(body)
+        self.body = body
+        if status != 200:
+            self.status = _checked_status(status)
+        if content_type is not None:
+            self.headers["content-type"] = content_type
+        if headers is not None:
+            self._set_headers(headers)
+        if background is not None:
+            self.background = background
+
+    def _set_headers(self, headers: HeaderSource) -> None:
+        given = Headers(headers)
+        if "content-type" in given:
+            self._headers = given
+            return
+        for name, value in given.multi_items():
+            self.headers.add(name, value)
+
+    @property
+    def headers(self) -> Headers:
+        """The response's headers; they are built at the first access."""
+        if self._headers is None:
+            self._headers = Headers()
+            self._headers["content-type"] = self._content_type
+        return self._headers
+
+    @property
+    def content_type(self) -> str:
+        """The Content-Type header."""
+        return self.headers.get("content-type", self._content_type)
+
+    @content_type.setter
+    def content_type(self, value: str) -> None:
+        self.headers["content-type"] = value
+
+    def set_cookie(
+        self,
+        name: str,
+        value: str,
+        *,
+        max_age: int | timedelta | None = None,
+        expires: datetime | None = None,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        httponly: bool = False,
+        samesite: str | None = "lax",
+    ) -> None:
+        """Ask the client to keep a cookie: see `cookies.format_cookie` for the attributes."""
+        cookie = format_cookie(
+            name,
+            value,
+            max_age=max_age,
+            expires=expires,
+            path=path,
+            domain=domain,
+            secure=secure,
+            httponly=httponly,
+            samesite=samesite,
+        )
+        self.headers.add("set-cookie", cookie)
+
+    def delete_cookie(
+        self, name: str, *, path: str | None = "/", domain: str | None = None, **attributes: Any
+    ) -> None:
+        """Ask the client to forget a cookie; path and domain must be those it was set with."""
+        self.set_cookie(name, "", max_age=0, path=path, domain=domain, **attributes)
+
+    def copy(self: R) -> R:
+        """A twin whose status, headers and body can be changed without changing this one."""
+        twin = self.__class__.__new__(self.__class__)
+        twin.__dict__.update(self.__dict__)
+        if self._headers is not None:
+            twin._headers = self._headers.copy()
+        return twin
+
+    def header_pairs(self, method: str) -> list[tuple[str, str]]:
+        """The headers as they leave: with Content-Length where it is known and allowed.
+
+        A body is never sent without its Content-Type: PEP 3333's validator asks for one,
+        and a browser would guess.
+        """
+        pairs = self.headers.multi_items()
+        if self.status in BODILESS:
+            return [pair for pair in pairs if pair[0] not in ("content-type", "content-length")]
+        if "content-type" not in self.headers:
+            pairs.append(("content-type", self._content_type))
+        if self.iterator is None and not (method == "HEAD" and "content-length" in self.headers):
+            pairs = [pair for pair in pairs if pair[0] != "content-length"]
+            pairs.append(("content-length", str(len(self.body))))
+        return pairs
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.status} {self.content_type}>"
+
+
+class PlainTextResponse(Response):
+    """Text, sent as UTF-8."""
+
+    _content_type = TEXT
+
+
+class HTMLResponse(Response):
+    """HTML, sent as UTF-8. Whatever a user typed must be escaped first: `html.escape`."""
+
+    _content_type = HTML
+
+
+class JSONResponse(Response):
+    """`value` as JSON, in UTF-8 (RFC 8259).
+
+    Beside what `json.dumps` takes: dates and times (ISO 8601), UUID and Decimal (as str)
+    and dataclasses. Raises TypeError for anything else, ValueError for NaN and infinity.
+    """
+
+    _content_type = JSON
+
+    def __init__(self, value: Any, status: int = 200, headers: HeaderSource | None = None) -> None:
+        super().__init__(encode_json(value), status, headers)
+
+
+class RedirectResponse(Response):
+    """Sends the client on to `location`, which is made ASCII by percent-encoding.
+
+    `status` is 301, 302, 303, 307 or 308 (RFC 9110, 15.4). Only a location that the
+    application made itself is safe: one from the client can lead anywhere.
+    """
+
+    _content_type = TEXT
+
+    def __init__(
+        self, location: str, status: int = 302, headers: HeaderSource | None = None
+    ) -> None:
+        if status not in (301, 302, 303, 307, 308):
+            raise ValueError(f"RedirectResponse: {status} is no redirect's status")
+        super().__init__(b"", status, headers)
+        self.headers["location"] = quote(location, safe=PATH_SAFE + "%?#[]")
+
+
+class StreamingResponse(Response):
+    """A body sent chunk by chunk as `iterator`, plain or async, yields it; str is UTF-8.
+
+    Each chunk is taken only when the one before it has been handed to the server, and the
+    iterator is closed (`close` or `aclose`) once: at its end, on an error, or when the
+    client leaves.
+    """
+
+    _content_type = TEXT
+    iterator: Chunks
+
+    def __init__(
+        self,
+        iterator: Chunks,
+        status: int = 200,
+        headers: HeaderSource | None = None,
+        content_type: str | None = None,
+        background: Callable[[], Any] | None = None,
+    ) -> None:
+        if isinstance(iterator, (str, bytes)) or not isinstance(
+            iterator, (Iterable, AsyncIterable)
+        ):
+            raise TypeError(
+                f"StreamingResponse takes an iterator of str or bytes, not {_kind(iterator)}"
+            )
+        super().__init__(b"", status, headers, content_type, background)
+        self.iterator = iterator
+
+
+def to_response(value: Any, source: Any, status: int = 200) -> Response:
+    """Make a Response of what `source`, a handler or a layer, returned.
+
+    str (text/plain), bytes, dict or list (JSON), None (204), (value, status),
+    (value, status, headers), an iterator or async iterator of str or bytes (streamed), or
+    a Response. Raises TypeError for anything else, naming the source.
+    """
+    # The tests for the commonest kinds stand first; each costs 20 nanoseconds.
+    kind = type(value)
+    if kind is str:
+        return PlainTextResponse(value.encode("utf-8", "replace"), status)
+    if kind is dict or kind is list:
+        return JSONResponse(value, status)
+    if isinstance(value, Response):
+        return value
+    if value is None:
+        return Response(b"", 204 if status == 200 else status)
+    if isinstance(value, tuple):
+        return _from_tuple(value, source)
+    if isinstance(value, str):
+        return PlainTextResponse(value, status)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return Response(bytes(value), status)
+    if isinstance(value, (dict, list)):
+        return JSONResponse(value, status)
+    if isinstance(value, (Iterator, AsyncIterator)):
+        return StreamingResponse(value, status)
+    raise TypeError(f"{describe(source)} returned {_kind(value)}; {_mend(value)}")
+
+
+def encode_json(value: Any) -> bytes:
+    """JSON in UTF-8; a lone surrogate, which UTF-8 cannot hold, stays escaped."""
+    text = _encode_json(value)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, default=_json_default, allow_nan=False).encode()
+
+
+def encode_chunk(chunk: Any) -> bytes:
+    """One piece of a streamed body. Raises TypeError for anything but str and bytes."""
+    if type(chunk) is bytes:
+        return chunk
+    if isinstance(chunk, str):
+        return chunk.encode("utf-8", "replace")
+    if isinstance(chunk, (bytes, bytearray, memoryview)):
+        return bytes(chunk)
+    raise TypeError(
+        f"a streamed body is made of str or bytes, but its iterator gave {_kind(chunk)}"
+    )
+
+
+def describe(function: Any) -> str:
+    """A function as an error message names it: `show (shop.py:12)`."""
+    function = getattr(function, "func", function)  # functools.partial
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    code = getattr(function, "__code__", None)
+    if code is None:
+        code = getattr(getattr(type(function), "__call__", None), "__code__", None)
+    return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
+
+
+def _from_tuple(value: tuple[Any, ...], source: Any) -> Response:
+    if len(value) not in (2, 3) or type(value[1]) is not int:
+        raise TypeError(
+            f"{describe(source)} returned a tuple that is neither (value, status: int)"
+            f" nor (value, status: int, headers): {value!r:.200}"
+        )
+    if isinstance(value[0], (Response, tuple)):
+        raise TypeError(
+            f"{describe(source)} returned {_kind(value[0])} inside a tuple;"
+            " give the Response its status and headers itself"
+        )
+    response = to_response(value[0], source)
+    if value[1] != 200 or value[0] is None:
+        response.status = _checked_status(value[1])
+    if len(value) == 3:
+        response._set_headers(value[2])
+    return response
+
+
+def _mend(value: Any) -> str:
+    if hasattr(value, "__await__"):
+        return "is it an async function inside a plain decorator? Then the decorator must await it"
+    return (
+        "a handler returns str, bytes, dict, list, None, (value, status),"
+        " (value, status, headers), an iterator of str or bytes, or a Response"
+    )
+
+
+def _kind(value: Any) -> str:
+    return f"an object of type {type(value).__name__}"
+
+
+def _checked_status(status: int) -> int:
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        raise ValueError(f"a response's status is an int from 200 to 599, not {status!r}")
+    return int(status)
+
+
+def _encoded(body: Any) -> bytes:
+    if isinstance(body, str):
+        # A lone surrogate, which JSON input can carry, must not become a 500.
+        return body.encode("utf-8", "replace")
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body)
+    raise TypeError(f"a Response's body is bytes or str, not {_kind(body)}")
+
+
+def _json_default(value: Any) -> Any:
+    import dataclasses
+    import decimal
+    import uuid
+    from datetime import date, time
+
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, (uuid.UUID, decimal.Decimal)):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"{_kind(value)} is not JSON; make it a dict, a list, a str or a number first")
+
+
+_encode_json = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_default
+).encode

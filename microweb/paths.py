@@ -1,0 +1,195 @@
+"""Path templates: `/users/{id:int}`, parsed, checked, and written back as a path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote
+from uuid import UUID
+
+from .model.request import PATH_SAFE
+
+# One segment's worth of parameters, or None where the segment does not fit
+MatchSegment = Callable[[str], "tuple[Any, ...] | None"]
+
+
+class Converter(NamedTuple):
+    """How a parameter is written in a path: `pattern` whole, `to_python` in, `to_url` out.
+
+    `pattern` is a regular expression for (a part of) one segment, read as ASCII. A
+    ValueError from `to_python` means that the path does not match.
+    """
+
+    pattern: str
+    to_python: Callable[[str], Any] = str
+    to_url: Callable[[Any], str] = str
+
+
+# In the order of preference, where several fit; an application's own stand before str.
+# Digits are capped: 19 hold any 64-bit number, and int() refuses to read 4,301.
+CONVERTERS: dict[str, Converter] = {
+    "uuid": Converter(
+        "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", UUID
+    ),
+    "int": Converter("[0-9]{1,19}", int),
+    "float": Converter(r"[0-9]{1,19}(?:\.[0-9]{1,19})?", float, lambda number: f"{number:f}"),
+    "str": Converter("[^/]+"),
+    "path": Converter("(?s:.+)"),  # the only one that spans segments
+}
+
+LONGEST_MIXED_SEGMENT = 255
+
+
+class Parameter(NamedTuple):
+    """`{name:converter}` in a template."""
+
+    name: str
+    converter: Converter
+    kind: str  # the converter's name
+
+
+class Template(NamedTuple):
+    """A parsed path template; each segment is a literal str or a tuple of its parts."""
+
+    text: str
+    segments: tuple[str | tuple[str | Parameter, ...], ...]
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """The parameters, from left to right."""
+        return [
+            part
+            for segment in self.segments
+            if not isinstance(segment, str)
+            for part in segment
+            if isinstance(part, Parameter)
+        ]
+
+    def fill(self, values: Mapping[str, Any]) -> str:
+        """The path with its parameters filled in, percent-encoded.
+
+        Raises TypeError where a parameter is missing or unknown, ValueError where a value
+        is not what the route's converter would match.
+        """
+        names = [parameter.name for parameter in self.parameters]
+        if set(names) != set(values):
+            raise TypeError(
+                f"route {self.text!r} has the parameters {_list(names)}, not {_list(sorted(values))}"
+            )
+        return "/".join(
+            quote(segment, safe=PATH_SAFE)
+            if isinstance(segment, str)
+            else "".join(self._fill_part(part, values) for part in segment)
+            for segment in self.segments
+        )
+
+    def _fill_part(self, part: str | Parameter, values: Mapping[str, Any]) -> str:
+        if isinstance(part, str):
+            return quote(part, safe=PATH_SAFE)
+        text = part.converter.to_url(values[part.name])
+        if not re.fullmatch(part.converter.pattern, text, re.ASCII):
+            raise ValueError(
+                f"route {self.text!r}: {part.name}={values[part.name]!r} is nothing that"
+                f" {{{part.name}:{part.kind}}} would match"
+            )
+        return quote(text, safe=PATH_SAFE if part.kind == "path" else PATH_SAFE.replace("/", ""))
+
+
+def parse_template(text: str, converters: Mapping[str, Converter]) -> Template:
+    """Parse and check a path template. Raises ValueError, naming the template and the mend."""
+    if not text.startswith("/"):
+        raise ValueError(f"route {text!r}: a path starts with a slash; write {'/' + text!r}")
+    segments = tuple(_parse_segment(text, raw, converters) for raw in text.split("/"))
+    template = Template(text, segments)
+    names = [parameter.name for parameter in template.parameters]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"route {text!r}: the parameter {name!r} stands there twice")
+    if [parameter.kind for parameter in template.parameters].count("path") > 1:
+        raise ValueError(f"route {text!r}: two path parameters; where would the first one end?")
+    return template
+
+
+def segment_matcher(parts: tuple[str | Parameter, ...]) -> MatchSegment:
+    """A function from a segment to the values of its parameters."""
+    converters = [part.converter for part in parts if isinstance(part, Parameter)]
+    if parts == (parts[0],) and converters == [CONVERTERS["str"]]:
+        # What split("/") gives has no slash in it: any segment but the empty one will do.
+        return lambda segment: (segment,) if segment else None
+    pattern = "".join(
+        re.escape(part) if isinstance(part, str) else f"(?P<{part.name}>{part.converter.pattern})"
+        for part in parts
+    )
+    fullmatch = re.compile(pattern, re.ASCII).fullmatch
+    if len(parts) == 1:
+        return _match_whole(fullmatch, converters[0].to_python)
+    names = [part.name for part in parts if isinstance(part, Parameter)]
+    return _match_mixed(fullmatch, list(zip(names, [c.to_python for c in converters], strict=True)))
+
+
+def _match_whole(fullmatch: Any, to_python: Callable[[str], Any]) -> MatchSegment:
+    def match(segment: str) -> tuple[Any, ...] | None:
+        if fullmatch(segment) is None:
+            return None
+        try:
+            return (to_python(segment),)
+        except ValueError:
+            return None
+
+    return match
+
+
+def _match_mixed(fullmatch: Any, names: list[tuple[str, Callable[[str], Any]]]) -> MatchSegment:
+    def match(segment: str) -> tuple[Any, ...] | None:
+        # Two free parameters in one segment cost its length squared; this bounds it.
+        if len(segment) > LONGEST_MIXED_SEGMENT:
+            return None
+        found = fullmatch(segment)
+        if found is None:
+            return None
+        try:
+            return tuple([to_python(found[name]) for name, to_python in names])
+        except ValueError:
+            return None
+
+    return match
+
+
+def _parse_segment(
+    text: str, raw: str, converters: Mapping[str, Converter]
+) -> str | tuple[str | Parameter, ...]:
+    parts: list[str | Parameter] = []
+    for piece in re.split(r"(\{[^{}]*\})", raw):
+        if piece.startswith("{"):
+            if parts and isinstance(parts[-1], Parameter):
+                raise ValueError(f"route {text!r}: nothing between two parameters in {raw!r}")
+            parts.append(_parse_parameter(text, piece, converters))
+        elif "{" in piece or "}" in piece:
+            raise ValueError(f"route {text!r}: a brace without its partner in {raw!r}")
+        elif piece:
+            parts.append(piece)
+    parameters = [part for part in parts if isinstance(part, Parameter)]
+    if not parameters:
+        return raw
+    if len(parts) > 1 and any(part.kind == "path" for part in parameters):
+        raise ValueError(f"route {text!r}: a path parameter must be a segment of its own")
+    if len([part for part in parameters if part.kind not in ("uuid", "int", "float")]) > 2:
+        raise ValueError(f"route {text!r}: more than two free parameters in {raw!r}")
+    return tuple(parts)
+
+
+def _parse_parameter(text: str, piece: str, converters: Mapping[str, Converter]) -> Parameter:
+    name, colon, kind = piece[1:-1].partition(":")
+    kind = kind if colon else "str"
+    if not (name.isidentifier() and name.isascii()):
+        raise ValueError(f"route {text!r}: {piece} needs a name that is a Python identifier")
+    if kind not in converters:
+        raise ValueError(
+            f"route {text!r}: no converter {kind!r}; use one of {', '.join(converters)}"
+        )
+    return Parameter(name, converters[kind], kind)
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names) if names else "(none)"

@@ -1,0 +1,341 @@
+"""Router: from (method, path) to a handler and its path parameters, and back to a path."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from .model.response import describe
+from .model.types import Handler, HandlerT
+from .paths import (
+    CONVERTERS,
+    Converter,
+    MatchSegment,
+    Parameter,
+    Template,
+    parse_template,
+    segment_matcher,
+)
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+
+
+class Route:
+    """A path template, the methods it takes, and the handler that answers them."""
+
+    __slots__ = ("handler", "methods", "name", "parameter_names", "template")
+
+    def __init__(self, template: Template, methods: tuple[str, ...], handler: Handler, name: str):
+        self.template = template
+        self.methods = methods
+        self.handler = handler
+        self.name = name
+        self.parameter_names = tuple(parameter.name for parameter in template.parameters)
+
+    @property
+    def path(self) -> str:
+        """The template as it was written, with the prefixes of its routers."""
+        return self.template.text
+
+    def __repr__(self) -> str:
+        return f"<Route {' '.join(self.methods)} {self.path} -> {describe(self.handler)}>"
+
+
+class Miss:
+    """Why no route matched: the methods that the path does take, or where it lives instead."""
+
+    __slots__ = ("allow", "redirect")
+
+    def __init__(self, allow: set[str], redirect: str | None = None) -> None:
+        self.allow = allow
+        self.redirect = redirect
+
+
+class Router:
+    """Routes under a common prefix; mounted into another router or an App.
+
+    `converters` adds kinds of parameters to str, int, float, uuid and path. The routes of
+    a router called `name` are called `name.route`.
+    """
+
+    def __init__(
+        self,
+        prefix: str = "",
+        name: str = "",
+        converters: Mapping[str, Converter] | None = None,
+    ) -> None:
+        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+            raise ValueError(f"router prefix {prefix!r}: write it as '/{prefix.strip('/')}'")
+        self.prefix = prefix
+        self.name = name
+        self.routes: list[Route] = []
+        own = dict(converters or {})
+        for kind in own:
+            if kind in CONVERTERS:
+                raise ValueError(
+                    f"converter {kind!r}: that name is taken by the one that is built in"
+                )
+        self._converters = {**CONVERTERS, **own}
+        # Where several kinds fit, the lowest rank is tried first.
+        ranks = {kind: rank for rank, kind in enumerate(["uuid", "int", "float", *own])}
+        self._ranks = {**ranks, "str": 1000}
+        self._tree = _Node()
+        self._static: dict[str, dict[str, Route]] = {}
+        self._parents: list[tuple[Router, str]] = []
+
+    def get(self, path: str, *, name: str | None = None) -> Callable[[HandlerT], HandlerT]:
+        """Register the handler for GET, and for HEAD: `@app.get("/users/{id:int}")`."""
+        return self.route(path, methods=["GET"], name=name)
+
+    def post(self, path: str, *, name: str | None = None) -> Callable[[HandlerT], HandlerT]:
+        """Register the handler for POST."""
+        return self.route(path, methods=["POST"], name=name)
+
+    def put(self, path: str, *, name: str | None = None) -> Callable[[HandlerT], HandlerT]:
+        """Register the handler for PUT."""
+        return self.route(path, methods=["PUT"], name=name)
+
+    def patch(self, path: str, *, name: str | None = None) -> Callable[[HandlerT], HandlerT]:
+        """Register the handler for PATCH."""
+        return self.route(path, methods=["PATCH"], name=name)
+
+    def delete(self, path: str, *, name: str | None = None) -> Callable[[HandlerT], HandlerT]:
+        """Register the handler for DELETE."""
+        return self.route(path, methods=["DELETE"], name=name)
+
+    def route(
+        self, path: str, *, methods: Iterable[str], name: str | None = None
+    ) -> Callable[[HandlerT], HandlerT]:
+        """Register the handler for several methods; `name` defaults to the function's own.
+
+        Raises ValueError where the template is wrong, a route is there already or a method
+        is unknown, and TypeError where the handler does not take the template's parameters.
+        """
+
+        def register(handler: HandlerT) -> HandlerT:
+            self._register(path, methods, handler, name)
+            return handler
+
+        return register
+
+    def mount(self, prefix: str, router: Router) -> None:
+        """Take in a router's routes, now and those still to come, below `prefix`.
+
+        Raises ValueError for a prefix like 'admin' or '/admin/', and for a router inside
+        itself; the root is written "" or "/".
+        """
+        prefix = "" if prefix == "/" else prefix
+        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+            raise ValueError(f"mount prefix {prefix!r}: write it as '/{prefix.strip('/')}'")
+        if "{" in prefix:
+            raise ValueError(f"mount prefix {prefix!r}: parameters belong in Router(prefix=...)")
+        if router is self or router in self._ancestors():
+            raise ValueError(f"mount at {prefix or '/'!r}: a router cannot contain itself")
+        router._parents.append((self, prefix))
+        for route in router.routes:
+            self._adopt(route, prefix, router)
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> str:
+        """The path of the route `name` with its parameters filled in, percent-encoded.
+
+        Raises LookupError where no route has that name, or several do; TypeError where a
+        parameter is missing or unknown; ValueError where a value does not fit.
+        """
+        templates = {route.path: route.template for route in self.routes if route.name == name}
+        if not templates:
+            known = ", ".join(sorted({route.name for route in self.routes})) or "none at all"
+            raise LookupError(f"no route is named {name!r}; there are {known}")
+        if len(templates) > 1:
+            raise LookupError(
+                f"the name {name!r} is shared by the routes {' and '.join(map(repr, templates))};"
+                " give each a name=... of its own"
+            )
+        (template,) = templates.values()
+        return template.fill(path_params)
+
+    def match(self, method: str, path: str) -> tuple[Route, dict[str, Any]] | tuple[None, Miss]:
+        """The route for a method and a decoded path, with the path's parameters.
+
+        Where there is none: None, and the Miss that says why. Nothing is raised, because a
+        request for what is not there is nothing exceptional.
+        """
+        # Literals win at every step of the walk, so a path that is one needs no walk.
+        methods = self._static.get(path)
+        if methods is not None:
+            route = methods.get(method)
+            if route is not None:
+                return route, {}
+        allow: set[str] = set()
+        found, values = self._tree.walk(path.split("/"), method, allow)
+        if found is not None:
+            return found, dict(zip(found.parameter_names, values, strict=True))
+        if not allow:
+            return None, Miss(allow, self._with_other_slash(path))
+        return None, Miss(allow)
+
+    def methods(self) -> set[str]:
+        """Every method that some route takes: the answer to `OPTIONS *`."""
+        return {method for route in self.routes for method in route.methods}
+
+    def _with_other_slash(self, path: str) -> str | None:
+        other = path[:-1] if path.endswith("/") else path + "/"
+        allow: set[str] = set()
+        self._tree.walk(other.split("/"), "", allow)
+        return other if allow else None
+
+    def _register(
+        self, path: str, methods: Iterable[str], handler: Handler, name: str | None
+    ) -> None:
+        if isinstance(methods, str):
+            raise TypeError(f"route {path!r}: methods is a list, [{methods!r}], not one str")
+        methods = list(dict.fromkeys(methods))
+        for method in methods:
+            if method not in METHODS:
+                raise ValueError(f"route {path!r}: no method {method!r}; use {', '.join(METHODS)}")
+        # "" is the prefix itself; anything else without a slash is a mistake to be named as such.
+        full = self.prefix + path if path.startswith("/") or not path else path
+        template = parse_template(full, self._converters)
+        _check_signature(template, handler)
+        if name is None:
+            name = getattr(handler, "__name__", type(handler).__name__)
+        self._add(Route(template, tuple(methods), handler, self._qualified(name)), self._ranks)
+
+    def _qualified(self, name: str) -> str:
+        return f"{self.name}.{name}" if self.name else name
+
+    def _adopt(self, route: Route, prefix: str, router: Router) -> None:
+        # Both begin with a slash, so the template's empty first segment is the prefix's too.
+        segments = (*prefix.split("/"), *route.template.segments[1:])
+        template = Template(prefix + route.path, segments)
+        adopted = Route(template, route.methods, route.handler, self._qualified(route.name))
+        self._add(adopted, router._ranks)
+
+    def _add(self, route: Route, ranks: dict[str, int]) -> None:
+        leaf = self._tree.leaf(route.template, ranks)
+        for method in route.methods:
+            there = leaf.routes.get(method)
+            if there is not None and method in there.methods:
+                raise ValueError(
+                    f"route {method} {route.path!r} for {describe(route.handler)} is there already:"
+                    f" {there.path!r} for {describe(there.handler)}"
+                )
+        for method in route.methods:
+            leaf.routes[method] = route
+            if method == "GET":
+                # HEAD is GET without the body, unless a route says otherwise (RFC 9110, 9.3.2).
+                leaf.routes.setdefault("HEAD", route)
+        self.routes.append(route)
+        if not route.parameter_names:
+            self._static[route.path] = leaf.routes
+        for parent, prefix in self._parents:
+            parent._adopt(route, prefix, self)
+
+    def _ancestors(self) -> list[Router]:
+        parents = [parent for parent, _ in self._parents]
+        return parents + [above for parent in parents for above in parent._ancestors()]
+
+
+class _Edge:
+    """The way from a node through one segment with parameters."""
+
+    __slots__ = ("key", "match", "node", "rank")
+
+    def __init__(self, key: object, rank: int, match: MatchSegment) -> None:
+        self.key = key
+        self.rank = rank
+        self.match = match
+        self.node = _Node()
+
+
+class _Node:
+    """A place in the tree of segments: where each next segment leads, and who lives here."""
+
+    __slots__ = ("edges", "literals", "paths", "routes")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node] = {}
+        self.edges: list[_Edge] = []  # the most preferred last
+        self.paths: dict[int, _Node] = {}  # {x:path}, by the number of segments after it
+        self.routes: dict[str, Route] = {}
+
+    def leaf(self, template: Template, ranks: dict[str, int]) -> _Node:
+        """The node that a template leads to, made where it is missing."""
+        node = self
+        for index, segment in enumerate(template.segments):
+            if isinstance(segment, str):
+                node = node.literals.setdefault(segment, _Node())
+            elif isinstance(segment[0], Parameter) and segment[0].kind == "path":
+                node = node.paths.setdefault(len(template.segments) - index - 1, _Node())
+            else:
+                node = node._edge(segment, ranks).node
+        return node
+
+    def _edge(self, segment: tuple[str | Parameter, ...], ranks: dict[str, int]) -> _Edge:
+        # Two templates that differ only in the names of their parameters share an edge.
+        key = tuple(part if isinstance(part, str) else part.converter for part in segment)
+        for edge in self.edges:
+            if edge.key == key:
+                return edge
+        first = segment[0]
+        rank = -1 if len(segment) > 1 or isinstance(first, str) else ranks[first.kind]
+        edge = _Edge(key, rank, segment_matcher(segment))
+        self.edges.append(edge)
+        self.edges.sort(key=lambda edge: -edge.rank)
+        return edge
+
+    def walk(
+        self, segments: list[str], method: str, allow: set[str]
+    ) -> tuple[Route | None, tuple[Any, ...]]:
+        """Go down the tree; where a way ends in nothing, take up the next best one.
+
+        The methods of leaves that do not take `method` are collected in `allow`.
+        """
+        count = len(segments)
+        node, depth, values = self, 0, ()
+        pending: list[tuple[_Node, int, tuple[Any, ...]]] = []
+        while True:
+            if depth == count:
+                route = node.routes.get(method)
+                if route is not None:
+                    return route, values
+                allow.update(node.routes)
+            else:
+                segment = segments[depth]
+                # The last to be put on the pile is the first to be tried.
+                if node.paths:
+                    for after, there in node.paths.items():
+                        rest = "/".join(segments[depth : count - after])
+                        if rest:
+                            pending.append((there, count - after, (*values, rest)))
+                for edge in node.edges:
+                    found = edge.match(segment)
+                    if found is not None:
+                        pending.append((edge.node, depth + 1, values + found))
+                literal = node.literals.get(segment)
+                if literal is not None:
+                    node = literal
+                    depth += 1
+                    continue
+            if not pending:
+                return None, ()
+            node, depth, values = pending.pop()
+
+
+def _check_signature(template: Template, handler: Handler) -> None:
+    """Raise TypeError unless `handler(request, **parameters)` is a call that it takes."""
+    if not callable(handler):
+        raise TypeError(f"route {template.text!r}: {handler!r} is no function")
+    try:
+        signature = inspect.signature(handler)
+    except ValueError:
+        return  # some callables written in C do not tell
+    names = [parameter.name for parameter in template.parameters]
+    try:
+        signature.bind(None, **dict.fromkeys(names))
+    except TypeError as error:
+        wanted = ", ".join(["request", *names])
+        raise TypeError(
+            f"route {template.text!r}: {describe(handler)} does not fit: {error};"
+            f" its parameters should be ({wanted})"
+        ) from None
