@@ -36,7 +36,7 @@ from .model.types import (
     MiddlewareT,
 )
 from .paths import Converter
-from .routing import Miss, Route, Router
+from .routing import Miss, Router
 
 if TYPE_CHECKING:
     from .gateways.asgi import ASGIGateway
@@ -137,7 +137,7 @@ class App(Router):
             or (isinstance(what, type) and issubclass(what, Exception))
         ):
             raise TypeError(
-                f"exception_handler({what!r}): give a status from 300 to 599, or a class of Exception"
+                f"exception_handler({what!r}): give a status, 300 to 599, or a class of Exception"
             )
 
         def register(handler: ExceptionHandler) -> ExceptionHandler:
@@ -192,10 +192,11 @@ class Core:
 
     async def dispatch(self, request: Request) -> Response:
         """The innermost step: match, read the body, call the handler."""
+        found: Any  # the path's parameters, or the Miss
         try:
             route, found = self._match(request.method, request.path)
             if route is None:
-                return await self._missed(request, found)
+                return self._without_route(request, found)
             request.route = route
             request.path_params = found
             if request.method != "GET":
@@ -208,19 +209,22 @@ class Core:
                 value = await value
             response = to_response(value, route.handler)
         except Exception as error:
-            return await self.answer(request, error)
+            answer = await self.answer(request, error)
+            if answer is None:
+                raise
+            return answer
         if response is value and self._copies:
             # Layers may change a response, and the handler may return the same one again.
             return response.copy()
         return response
 
-    async def answer(self, request: Request, error: Exception) -> Response:
-        """The response to an error that somebody expected; any other is raised again."""
+    async def answer(self, request: Request, error: Exception) -> Response | None:
+        """The response to an error that somebody expected; None for any other."""
         handler = self._handler_for(error)
         if handler is not None:
             return await self._handle(handler, request, error)
         if not isinstance(error, HTTPException):
-            raise error
+            return None
         return PlainTextResponse(error.detail, error.status, error.headers.multi_items())
 
     async def fail(self, request: Request, error: Exception) -> Response:
@@ -249,20 +253,19 @@ class Core:
             call = self._calls[handler] = self._adapt(handler)
         return call
 
-    async def _missed(self, request: Request, miss: Miss) -> Response:
+    def _without_route(self, request: Request, miss: Miss) -> Response:
+        """What the router's Miss means: an answer to OPTIONS, a redirect, or 405 or 404."""
         allow = miss.allow
         if request.method == "OPTIONS" and request.path == "*":
-            # The whole server is meant (RFC 9110, 9.3.7).
-            allow = self.app.methods()
+            allow = self.app.methods()  # the server as a whole is meant (RFC 9110, 9.3.7)
         if allow:
-            allow = {*allow, "OPTIONS"} | ({"HEAD"} if "GET" in allow else set())
-            headers = {"allow": ", ".join(sorted(allow))}
-            if request.method == "OPTIONS":
-                return Response(b"", 204, headers)
-            return await self.answer(request, HTTPException(405, headers=headers))
+            headers = {"allow": ", ".join(sorted({*allow, "OPTIONS"}))}
+            if request.method != "OPTIONS":
+                raise HTTPException(405, headers=headers)
+            return Response(b"", 204, headers)
         if miss.redirect is not None:
             return _redirect_to(request, miss.redirect)
-        return await self.answer(request, HTTPException(404))
+        raise HTTPException(404)
 
     def _handler_for(self, error: Exception) -> ExceptionHandler | None:
         handlers = self.app.exception_handlers

@@ -17,7 +17,7 @@ def post_worker_init(worker: Any) -> None:
         worker.wsgi.startup()
 
 
-def worker_exit(server: Any, worker: Any) -> None:
+def worker_exit(_arbiter: Any, worker: Any) -> None:
     """Called in a worker that is about to exit."""
     if isinstance(getattr(worker, "wsgi", None), WSGIGateway):
         worker.wsgi.shutdown()

@@ -75,7 +75,8 @@ class Template(NamedTuple):
         names = [parameter.name for parameter in self.parameters]
         if set(names) != set(values):
             raise TypeError(
-                f"route {self.text!r} has the parameters {_list(names)}, not {_list(sorted(values))}"
+                f"route {self.text!r}: its parameters are {_list(names)},"
+                f" not {_list(sorted(values))}"
             )
         return "/".join(
             quote(segment, safe=PATH_SAFE)

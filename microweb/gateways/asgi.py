@@ -6,7 +6,7 @@ Read it beside `wsgi.py`: the same steps, under the same names, in the same orde
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 

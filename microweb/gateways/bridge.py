@@ -98,7 +98,7 @@ class Visit:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         # What the loop has for the waiting thread: work to do there, or an outcome.
         self._inbox: SimpleQueue[Callable[[], None] | _Outcome] = SimpleQueue()
         self._paused: asyncio.Future[Any] | None = None
@@ -117,7 +117,7 @@ class Visit:
         context = copy_context()
 
         def begin() -> None:
-            self._task = self._loop.create_task(_outcome_of(coroutine), context=context)
+            self._task = self.loop.create_task(_outcome_of(coroutine), context=context)
             self._task.add_done_callback(ended)
 
         def ended(task: asyncio.Task[_Outcome]) -> None:
@@ -128,7 +128,7 @@ class Visit:
             else:
                 self._inbox.put(task.result())
 
-        self._loop.call_soon_threadsafe(begin)
+        self.loop.call_soon_threadsafe(begin)
 
     def wait(self) -> Any:
         """The next value that the coroutine gives, or its result; its error is raised.
@@ -147,7 +147,7 @@ class Visit:
                 if self._interrupted is not None:
                     raise
                 self._interrupted = interrupt
-                self._loop.call_soon_threadsafe(self._cancel)
+                self.loop.call_soon_threadsafe(self._cancel)
         adopt(item.context)
         if self._interrupted is not None:
             raise self._interrupted
@@ -155,11 +155,11 @@ class Visit:
 
     def resume(self, answer: Any = None) -> None:
         """Let a paused coroutine go on: its `give` returns `answer`."""
-        self._loop.call_soon_threadsafe(self._unpause, answer)
+        self.loop.call_soon_threadsafe(self._unpause, answer)
 
     async def give(self, value: Any) -> Any:
         """Hand a value to the waiting thread, and pause until it resumes; called on the loop."""
-        self._paused = self._loop.create_future()
+        self._paused = self.loop.create_future()
         self._inbox.put(_Outcome(value, None, copy_context()))
         return await self._paused
 
@@ -170,7 +170,7 @@ class Visit:
         """
         if self.over:
             raise RuntimeError("the request is over: its server's thread has gone on to others")
-        future: asyncio.Future[_Outcome] = self._loop.create_future()
+        future: asyncio.Future[_Outcome] = self.loop.create_future()
         here = copy_context()
 
         def work() -> None:
@@ -179,7 +179,7 @@ class Visit:
                 outcome = _Outcome(function(*args, **kwargs), None, copy_context())
             except Exception as error:
                 outcome = _Outcome(None, error, copy_context())
-            self._loop.call_soon_threadsafe(_settle, future, outcome, None)
+            self.loop.call_soon_threadsafe(_settle, future, outcome, None)
 
         self._inbox.put(work)
         outcome = await future

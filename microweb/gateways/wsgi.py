@@ -16,7 +16,7 @@ from ..middleware import is_async_layer
 from ..model.errors import PHRASES, ClientDisconnect, HTTPException
 from ..model.lazy import lazy
 from ..model.request import Request, declared_length, too_large
-from ..model.response import BODILESS, Response, encode_chunk
+from ..model.response import BODILESS, Response, describe, encode_chunk
 from ..model.shape import shape_of
 from ..model.types import Call, Handler
 from .lifespan import is_async_life, life
@@ -199,7 +199,11 @@ class WSGIGateway(PerProcess):
         if not is_async_life(self.app):
             manager = life(self.app)
             step(manager.__aenter__())
-            return lambda: step(manager.__aexit__(None, None, None)) and None
+
+            def leave_here() -> None:
+                step(manager.__aexit__(None, None, None))
+
+            return leave_here
         visit = self._loop.visit()
 
         async def live() -> None:
@@ -306,7 +310,7 @@ def _read_body(environ: Environ, limit: int) -> bytes:
 
 
 def _read_exactly(read: Callable[[int], bytes], length: int) -> bytes:
-    chunks = []
+    chunks: list[bytes] = []
     while length:  # a single read may be short
         try:
             chunk = read(length)
@@ -320,7 +324,7 @@ def _read_exactly(read: Callable[[int], bytes], length: int) -> bytes:
 
 
 def _read_to_end(read: Callable[[int], bytes], limit: int) -> bytes:
-    chunks = []
+    chunks: list[bytes] = []
     size = 0
     while True:
         try:

@@ -16,8 +16,9 @@ from ..model.response import Response, describe, to_response
 from ..model.shape import shape_of
 from ..model.types import CallNext, Middleware
 
-# Turns an error raised in a layer into a response at that layer's edge, or raises it again.
-Answer = Callable[[Request, Exception], Awaitable[Response]]
+# The response to an error that a layer raised, made at that layer's edge; None if the error
+# is not one that somebody expected.
+Answer = Callable[[Request, Exception], Awaitable[Response | None]]
 
 
 def compose(layers: Sequence[Middleware], core: CallNext, answer: Answer) -> CallNext:
@@ -52,7 +53,9 @@ def _generator_layer(layer: Middleware, inner: CallNext, answer: Answer) -> Call
         except StopIteration as stop:
             return _own_answer(stop.value, layer, "returned without a yield")
         except Exception as error:
-            return await answer(request, error)
+            if (response := await answer(request, error)) is None:
+                raise
+            return response
         try:
             response = await inner(request)
         except Exception as error:
@@ -61,7 +64,9 @@ def _generator_layer(layer: Middleware, inner: CallNext, answer: Answer) -> Call
             except StopIteration as stop:
                 return _own_answer(stop.value, layer, f"caught {error!r}")
             except Exception as raised:
-                return await answer(request, raised)
+                if (answered := await answer(request, raised)) is None:
+                    raise
+                return answered
             raise _yielded_twice(layer, paused) from error
         except BaseException:
             # Cancelled: the layer's `finally` runs now, not whenever it is collected.
@@ -72,7 +77,9 @@ def _generator_layer(layer: Middleware, inner: CallNext, answer: Answer) -> Call
         except StopIteration as stop:
             return response if stop.value is None else to_response(stop.value, layer)
         except Exception as error:
-            return await answer(request, error)
+            if (response := await answer(request, error)) is None:
+                raise
+            return response
         raise _yielded_twice(layer, paused)
 
     return run
@@ -83,7 +90,9 @@ def _async_layer(layer: Middleware, inner: CallNext, answer: Answer) -> CallNext
         try:
             value = await layer(request, inner)
         except Exception as error:
-            return await answer(request, error)
+            if (response := await answer(request, error)) is None:
+                raise
+            return response
         return _own_answer(value, layer, "ended")
 
     return run

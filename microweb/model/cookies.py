@@ -13,6 +13,8 @@ _PLAIN = re.compile(r"[!#-+\--:<-\[\]-~]*")
 _TO_ESCAPE = re.compile(rb"[^!#-+\--:<-\[\]-~ ]")
 _ESCAPE = re.compile(rb"\\(?:([0-3][0-7]{2})|(.))", re.DOTALL)
 _ATTRIBUTE = re.compile(r"[\x20-\x3a\x3c-\x7e]*")
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 SAMESITE = {"strict": "Strict", "lax": "Lax", "none": "None"}
 
 
@@ -81,8 +83,7 @@ def format_cookie(
 def http_date(moment: datetime) -> str:
     """`Sun, 06 Nov 1994 08:49:37 GMT` (IMF-fixdate, RFC 9110, 5.6.7), in any locale."""
     moment = moment.astimezone(UTC)
-    day = "Mon Tue Wed Thu Fri Sat Sun".split()[moment.weekday()]
-    month = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()[moment.month - 1]
+    day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
     return f"{day}, {moment.day:02} {month} {moment.year:04} {moment:%H:%M:%S} GMT"
 
 

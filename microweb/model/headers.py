@@ -6,8 +6,17 @@ import re
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping
 
 HOP_BY_HOP = frozenset(
-    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection"
-    " te trailer transfer-encoding upgrade".split()
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
 )
 Pairs = Iterable[tuple[str, str]]
 

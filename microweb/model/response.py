@@ -280,7 +280,7 @@ def describe(function: Any) -> str:
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     code = getattr(function, "__code__", None)
     if code is None:
-        code = getattr(getattr(type(function), "__call__", None), "__code__", None)
+        code = getattr(getattr(function, "__call__", None), "__code__", None)  # noqa: B004
     return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
 
 

@@ -1,0 +1,44 @@
+"""Every behaviour is written once and runs through both doors, under a strict checker each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, Literal
+from wsgiref.validate import validator as wsgi_validator
+
+import pytest
+
+from microweb import App
+from microweb.testing import TestClient
+
+from .asgi_validator import validator as asgi_validator
+
+Protocol = Literal["wsgi", "asgi"]
+Connect = Callable[..., TestClient]
+
+CHECKERS: dict[str, Callable[[Any], Any]] = {"wsgi": wsgi_validator, "asgi": asgi_validator}
+
+
+@pytest.fixture(params=["wsgi", "asgi"])
+def protocol(request: pytest.FixtureRequest) -> Protocol:
+    """The door of this run."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def connect(protocol: Protocol) -> Iterator[Connect]:
+    """`connect(app)` is a client of the app, through this run's door; its lifespan runs."""
+    with ExitStack() as stack:
+
+        def enter(app: App, **arguments: Any) -> TestClient:
+            client = TestClient(app, protocol, wrap=CHECKERS[protocol], **arguments)
+            return stack.enter_context(client)
+
+        yield enter
+
+
+@pytest.fixture
+def client(connect: Connect, request: pytest.FixtureRequest) -> TestClient:
+    """A client of the test module's own `app`."""
+    return connect(request.module.app)

@@ -1,0 +1,97 @@
+"""The house has one staircase: which part may import which, held by reading the imports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import microweb
+
+PACKAGE = Path(microweb.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+# module prefix -> the prefixes that it must not import, whenever the import runs
+FORBIDDEN = {
+    "microweb.model": (
+        "microweb.app",
+        "microweb.gateways",
+        "microweb.middleware",
+        "asyncio",
+        "socket",
+        "threading",
+    ),
+    "microweb.paths": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
+    "microweb.routing": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
+    "microweb.middleware": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
+    "microweb.app": ("asyncio", "socket", "threading", "concurrent"),
+    "microweb.gateways.wsgi": ("microweb.gateways.asgi", "asyncio"),
+    "microweb.gateways.asgi": ("microweb.gateways.wsgi",),
+    "microweb.gateways.bridge": ("microweb.app", "microweb.model", "microweb.routing"),
+}
+
+# The one place where the two doors are hung: lazily, in App.wsgi and App.asgi.
+DOORS = {("microweb.app", "microweb.gateways.wsgi"), ("microweb.app", "microweb.gateways.asgi")}
+
+
+def imports_of(module: str) -> set[str]:
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1]
+            origin = ".".join(base) if node.level else ""
+            found.add(".".join(filter(None, [origin, node.module])))
+    return found
+
+
+def is_below(module: str, prefix: str) -> bool:
+    return module == prefix or module.startswith(prefix + ".")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_nothing_from_above_it(module: str) -> None:
+    for prefix, forbidden in FORBIDDEN.items():
+        if not is_below(module, prefix):
+            continue
+        wrong = {
+            name
+            for name in imports_of(module)
+            if any(is_below(name, above) for above in forbidden) and (module, name) not in DOORS
+        }
+        assert not wrong, f"{module} imports {wrong}"
+
+
+def test_the_walk_sees_relative_and_nested_imports() -> None:
+    assert "microweb.gateways.wsgi" in imports_of("microweb.app")
+    assert "microweb.model.headers" in imports_of("microweb.model.cookies")
+
+
+def test_all_names_are_there_and_sorted() -> None:
+    assert sorted(microweb.__all__) == microweb.__all__
+    public = {name for name in vars(microweb) if name[0].isupper()}
+    assert public == set(microweb.__all__)
+
+
+def test_an_app_of_plain_code_never_imports_asyncio() -> None:
+    program = (
+        "import sys\n"
+        "from microweb import App\n"
+        "from wsgiref.util import setup_testing_defaults\n"
+        "app = App()\n"
+        "app.get('/')(lambda request: 'hello')\n"
+        "environ = {}\n"
+        "setup_testing_defaults(environ)\n"
+        "assert app.wsgi(environ, lambda *_: None) == [b'hello']\n"
+        "assert 'asyncio' not in sys.modules, 'asyncio was imported'\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
