@@ -28,6 +28,7 @@ from .model.shape import shape_of
 from .model.types import (
     Adapt,
     Call,
+    CallNext,
     ExceptionHandler,
     Handler,
     Lifespan,
@@ -171,7 +172,8 @@ class Core:
     """The one dispatch, as one gateway needs it: handlers adapted, the onion composed.
 
     Everything is `async def`, and nothing in here suspends: only what the gateway's `adapt`
-    made of a handler can. ASGI awaits `respond`. WSGI steps it by hand (`gateways.wsgi`).
+    made of a handler can. ASGI awaits `respond`, which walks a request through the layers to
+    its handler and the response back out. WSGI steps it by hand (`gateways.wsgi.stepped`).
     """
 
     def __init__(self, app: App, adapt: Adapt) -> None:
@@ -179,12 +181,11 @@ class Core:
         self.app = app
         self._adapt = adapt
         self._calls: dict[Handler, Call] = {}
-        self._copies = bool(app.layers)
-        self._match = app.match
         self._enter = compose(app.layers, self.dispatch, self.answer)
+        # Without layers there is nothing between the outer edge and the innermost step.
+        self.respond: CallNext = self._through_layers if app.layers else self.dispatch
 
-    async def respond(self, request: Request) -> Response:
-        """Walk a request through the layers to its handler, and the response back out."""
+    async def _through_layers(self, request: Request) -> Response:
         try:
             return await self._enter(request)
         except Exception as error:
@@ -194,26 +195,26 @@ class Core:
         """The innermost step: match, read the body, call the handler."""
         found: Any  # the path's parameters, or the Miss
         try:
-            route, found = self._match(request.method, request.path)
+            route, found = self.app.match(request.method, request.path)
             if route is None:
                 return self._without_route(request, found)
             request.route = route
             request.path_params = found
             if request.method != "GET":
                 await request.read()
-            else:
-                request._body = b""
             call, awaits = self._calls.get(route.handler) or self.call_for(route.handler)
-            value = call(request, **found)
+            value = call(request, **found) if found else call(request)
             if awaits:
                 value = await value
-            response = to_response(value, route.handler)
+            response: Response = to_response(value, route.handler)
         except Exception as error:
             answer = await self.answer(request, error)
-            if answer is None:
+            if answer is not None:
+                return answer
+            if self.app.layers:
                 raise
-            return answer
-        if response is value and self._copies:
+            return await self.fail(request, error)
+        if response is value and self.app.layers:
             # Layers may change a response, and the handler may return the same one again.
             return response.copy()
         return response
@@ -225,7 +226,7 @@ class Core:
             return await self._handle(handler, request, error)
         if not isinstance(error, HTTPException):
             return None
-        return PlainTextResponse(error.detail, error.status, error.headers.multi_items())
+        return PlainTextResponse(error.detail, error.status, error.headers or None)
 
     async def fail(self, request: Request, error: Exception) -> Response:
         """The one outer 500: logged with its traceback, and a secret from the client."""

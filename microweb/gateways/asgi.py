@@ -134,8 +134,10 @@ class ASGIGateway(PerProcess):
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = ASGIRequest(self.app, scope, receive)
         response = await self._respond(request)
-        body = response.body
-        if response._headers is None and response.iterator is None and response.status == 200:
+        status, body = response.status, response.body
+        has_body = request.method != "HEAD" and status not in BODILESS
+        headers: list[tuple[bytes, bytes]]
+        if response._headers is None and response.iterator is None and status not in BODILESS:
             # The commonest answer by far: its two headers are known without a dictionary.
             headers = [
                 (b"content-type", response._content_type.encode("latin-1")),
@@ -146,8 +148,7 @@ class ASGIGateway(PerProcess):
                 (name.encode("latin-1"), value.encode("latin-1"))
                 for name, value in response.header_pairs(request.method)
             ]
-        has_body = request.method != "HEAD" and response.status not in BODILESS
-        start = {"type": "http.response.start", "status": response.status, "headers": headers}
+        start: Message = {"type": "http.response.start", "status": status, "headers": headers}
         if response.iterator is not None:
             await self._stream(request, response.iterator, start, has_body, send)
         elif not request.disconnected:

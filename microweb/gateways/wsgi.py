@@ -30,6 +30,8 @@ T = TypeVar("T")
 Environ = dict[str, Any]
 BLOCK = 64 * 1024
 
+_STATUS_LINES = {code: f"{code} {PHRASES.get(code, 'Unknown')}" for code in range(200, 600)}
+
 # CGI spells these two without HTTP_ (PEP 3333, "environ Variables").
 BARE = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
 
@@ -124,14 +126,14 @@ class WSGIGateway(PerProcess):
     ) -> Iterable[bytes]:
         request = WSGIRequest(self.app, environ)
         response = self._respond(request)
-        body = response.body
-        if response._headers is None and response.iterator is None and response.status == 200:
+        status, body = response.status, response.body
+        has_body = request.method != "HEAD" and status not in BODILESS
+        if response._headers is None and response.iterator is None and status not in BODILESS:
             # The commonest answer by far: its two headers are known without a dictionary.
             headers = [("content-type", response._content_type), ("content-length", str(len(body)))]
-            start_response("200 OK", headers)
         else:
-            start_response(_status_line(response.status), response.header_pairs(request.method))
-        has_body = request.method != "HEAD" and response.status not in BODILESS
+            headers = response.header_pairs(request.method)
+        start_response(_STATUS_LINES[status], headers)
         if response.iterator is None and response.background is None:
             return [body] if has_body else []
         return self._stream(response, has_body, context)
@@ -186,22 +188,22 @@ class WSGIGateway(PerProcess):
             core = Core(self.app, self.adapt_on_loop)
             return lambda request: self._visit(request, core.respond(request))
         core = Core(self.app, self.adapt)
-        return lambda request: step(core.respond(request))
+        return stepped(core.respond)
 
     def _start_and_respond(self, request: WSGIRequest) -> Response:
         try:
             self.startup()
         except Exception as error:
-            return step(Core(self.app, self.adapt).fail(request, error))
+            return stepped(Core(self.app, self.adapt).fail)(request, error)
         return self._respond(request)
 
     def _enter(self) -> Callable[[], None]:
         if not is_async_life(self.app):
             manager = life(self.app)
-            step(manager.__aenter__())
+            stepped(manager.__aenter__)()
 
             def leave_here() -> None:
-                step(manager.__aexit__(None, None, None))
+                stepped(manager.__aexit__)(None, None, None)
 
             return leave_here
         visit = self._loop.visit()
@@ -281,20 +283,25 @@ class _Body(Iterator[bytes]):
             self._context.run(close)
 
 
-def step(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends: that is just a function call.
+def stepped(function: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]:
+    """An async function that never suspends, as the plain function that it really is.
 
-    One step takes it from its beginning to its end, and what it returned is the value of
-    StopIteration. No event loop exists. The core is such a coroutine, because `adapt` has
-    made every handler something that it need not wait for.
+    One step takes its coroutine from the beginning to the end, and what it returned is the
+    value of StopIteration. No event loop exists. The core is such a function, because
+    `adapt` has made every handler something that it need not wait for.
     """
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    coroutine.close()
-    raise RuntimeError(f"{coroutine!r} suspended where there is no event loop")
+
+    def call(*args: Any) -> T:
+        coroutine = function(*args)
+        try:
+            coroutine.send(None)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        coroutine.close()
+        raise RuntimeError(f"{coroutine!r} suspended where there is no event loop")
+
+    return call
 
 
 def _read_body(environ: Environ, limit: int) -> bytes:
@@ -337,10 +344,6 @@ def _read_to_end(read: Callable[[int], bytes], limit: int) -> bytes:
         size += len(chunk)
         if size > limit:
             raise too_large(limit)
-
-
-def _status_line(status: int) -> str:
-    return f"{status} {PHRASES.get(status, 'Unknown')}"
 
 
 def _untunnelled(text: str) -> str:

@@ -99,8 +99,9 @@ class Headers(RequestHeaders, MutableMapping[str, str]):
 
     def __init__(self, headers: Mapping[str, str] | Pairs = ()) -> None:
         self._pairs = []
-        for name, value in headers.items() if isinstance(headers, Mapping) else headers:
-            self.add(name, value)
+        if headers:
+            for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+                self.add(name, value)
 
     def add(self, name: str, value: str) -> None:
         """Add a header beside those that already have its name, as Set-Cookie needs."""

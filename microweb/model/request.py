@@ -105,6 +105,8 @@ class Request:
         Raises RuntimeError in a layer, before the body is read.
         """
         if self._body is None:
+            if self.method in ("GET", "HEAD"):
+                return b""
             raise RuntimeError(
                 "request.body is not read yet: layers run before it arrives;"
                 " an async layer may `await request.read()`"
@@ -153,8 +155,7 @@ class Request:
             raise self._unreadable
         if self._body is None:
             if self.method in ("GET", "HEAD"):
-                self._body = b""
-                return self._body
+                return b""
             try:
                 self._body = await self._receive_body(self.app.max_body_size)
             except HTTPException as error:

@@ -52,9 +52,13 @@ class Response:
         content_type: str | None = None,
         background: Callable[[], Any] | None = None,
     ) -> None:
-        if type(body) is not bytes:
-            body = _encoded(body)
-        self.body = body
+        if type(body) is str:
+            # A lone surrogate, which JSON input can carry, must not become a 500.
+            self.body = body.encode("utf-8", "replace")
+        elif type(body) is bytes:
+            self.body = body
+        else:
+            self.body = _encoded(body)
         if status != 200:
             self.status = _checked_status(status)
         if content_type is not None:
@@ -232,7 +236,7 @@ def to_response(value: Any, source: Any, status: int = 200) -> Response:
     # The tests for the commonest kinds stand first; each costs 20 nanoseconds.
     kind = type(value)
     if kind is str:
-        return PlainTextResponse(value.encode("utf-8", "replace"), status)
+        return PlainTextResponse(value, status)
     if kind is dict or kind is list:
         return JSONResponse(value, status)
     if isinstance(value, Response):
@@ -324,7 +328,6 @@ def _checked_status(status: int) -> int:
 
 def _encoded(body: Any) -> bytes:
     if isinstance(body, str):
-        # A lone surrogate, which JSON input can carry, must not become a 500.
         return body.encode("utf-8", "replace")
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ HandlerT = TypeVar("HandlerT", bound=Handler)
 ExceptionHandler = Callable[[Any, Any], Any]
 
 # The inner side of a layer: the next layer, or the handler itself.
-CallNext = Callable[["Request"], Awaitable["Response"]]
+CallNext = Callable[["Request"], Coroutine[Any, Any, "Response"]]
 
 # A generator function of (request), or an async function of (request, call_next)
 Middleware = Callable[..., Any]
