@@ -22,10 +22,14 @@ def main() -> None:
 @main.command()
 @click.argument("target")
 def routes(target: str) -> None:
-    """Print the route table of TARGET: module:attribute, an App or one of its two doors."""
+    """Print an application's route table.
+
+    TARGET is module:attribute: an App, or one of its two doors.
+    """
     app = load_app(target)
+    here = f"{Path.cwd()}/"
     rows = [
-        (" ".join(route.methods), route.path, route.name, describe(route.handler))
+        (" ".join(route.methods), route.path, route.name, describe(route.handler).replace(here, ""))
         for route in app.routes
     ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]

@@ -1,0 +1,95 @@
+"""The `microweb` command, run as a user runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from microweb.cli import main
+
+SHOP = """
+from microweb import App
+
+site = App()
+word = "no app"
+
+
+@site.get("/")
+def home(request):
+    return "home"
+
+
+@site.route("/items/{id:int}", methods=["GET", "DELETE"], name="item")
+def show(request, id):
+    return str(id)
+
+
+wsgi = site.wsgi
+asgi = site.asgi
+"""
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_with_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "broken.py").write_text("import nothing_of_that_name\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    sys.modules.pop("shop", None)
+
+
+def microweb(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, prog_name="microweb")
+
+
+@pytest.mark.parametrize("target", ["shop:site", "shop:wsgi", "shop:asgi", "shop:site.wsgi"])
+def test_routes_prints_the_route_table_of_an_app_or_a_door(target: str) -> None:
+    ran = microweb("routes", target)
+    assert ran.exit_code == 0
+    assert ran.stdout.splitlines() == [
+        "GET         /                home  home (shop.py:8)",
+        "GET DELETE  /items/{id:int}  item  show (shop.py:13)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "complaint"),
+    [
+        ("shop", "'shop' is not module:attribute"),
+        ("shop:", "'shop:' is not module:attribute"),
+        ("shopp:site", "no module 'shopp'"),
+        ("shop.sub:site", "no module 'shop.sub'"),
+        ("shop:sight", "there is no 'sight'"),
+        ("shop:word", "is a str; give an App, its .wsgi or its .asgi"),
+    ],
+)
+def test_a_wrong_target_is_named_with_what_is_wrong(target: str, complaint: str) -> None:
+    ran = microweb("routes", target)
+    assert ran.exit_code == 2
+    assert complaint in ran.stderr
+
+
+def test_an_error_inside_the_module_is_shown_whole() -> None:
+    ran = microweb("routes", "broken:site")
+    assert isinstance(ran.exception, ModuleNotFoundError)
+    assert ran.exception.name == "nothing_of_that_name"
+
+
+def test_help_and_version_fit_a_terminal() -> None:
+    for option in ("--help", "--version"):
+        ran = microweb(option)
+        assert ran.exit_code == 0
+        assert "microweb" in ran.stdout
+        assert "..." not in ran.stdout.replace("[ARGS]...", "")
+
+
+def test_the_module_is_the_command_too() -> None:
+    command = [sys.executable, "-m", "microweb", "routes", "shop:site"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout == microweb("routes", "shop:site").stdout

@@ -1,0 +1,80 @@
+"""The README's application is made of the README's own text, and does what the text says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from .servers import ROOT, serving
+
+README = (ROOT / "README.md").read_text("utf-8")
+ENVIRONMENT, SERVE, TEST = (
+    "python3 -m venv .venv",
+    ".venv/bin/gunicorn wsgi_app:app",
+    ".venv/bin/pytest",
+)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the files that the README tells to write."""
+    app, wsgi, asgi, layer, test = blocks("python")
+    (tmp_path / "hello.py").write_text(app + layer)
+    (tmp_path / "hello_wsgi.py").write_text(wsgi)
+    (tmp_path / "hello_asgi.py").write_text(asgi)
+    (tmp_path / "test_hello.py").write_text(test)
+    return tmp_path
+
+
+def test_one_command_serves_and_one_command_tests() -> None:
+    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    assert len([line for line in commands if line.endswith(SERVE)]) == 1
+    assert len([line for line in commands if line.endswith(f"&& {TEST}")]) == 1
+    assert all(ENVIRONMENT in line for line in commands if line.endswith((SERVE, f"&& {TEST}")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "door"),
+    [("gunicorn sync", "hello_wsgi:app", "wsgi"), ("uvicorn", "hello_asgi:app", "asgi")],
+)
+def test_the_application_of_your_own_serves_through_both_doors(
+    folder: Path, kind: str, target: str, door: str
+) -> None:
+    with serving(kind, target, folder, environment={"PYTHONPATH": str(folder)}) as server:
+        home = httpx.get(server.url + "/")
+        assert home.text == "Hello! See /hello/you and /count/3\n"
+        assert re.fullmatch(r"app;dur=\d+\.\d", home.headers["server-timing"])
+        assert httpx.get(server.url + "/hello/you").json() == {"hello": "you", "door": door}
+        assert httpx.get(server.url + "/count/3").text == "1\n2\n3\n"
+
+
+def test_the_test_of_your_own_runs_through_both_doors(folder: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_hello.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
+    assert "2 passed" in ran.stdout
+
+
+def test_every_file_that_is_linked_is_there() -> None:
+    links = re.findall(r"\]\(([\w/.]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
+def test_the_application_is_at_most_fifteen_lines_of_code() -> None:
+    code = [line for line in blocks("python")[0].splitlines() if line.strip()]
+    assert len(code) <= 15
