@@ -180,7 +180,8 @@ class Core:
         app._served = True
         self.app = app
         self._adapt = adapt
-        self._calls: dict[Handler, Call] = {}
+        # By identity: two handlers may compare equal, and some cannot be hashed.
+        self._calls: dict[int, Call] = {}
         self._enter = compose(app.layers, self.dispatch, self.answer)
         # Without layers there is nothing between the outer edge and the innermost step.
         self.respond: CallNext = self._through_layers if app.layers else self.dispatch
@@ -194,6 +195,7 @@ class Core:
     async def dispatch(self, request: Request) -> Response:
         """The innermost step: match, read the body, call the handler."""
         found: Any  # the path's parameters, or the Miss
+        value: Any
         try:
             route, found = self.app.match(request.method, request.path)
             if route is None:
@@ -202,28 +204,48 @@ class Core:
             request.path_params = found
             if request.method != "GET":
                 await request.read()
-            call, awaits = self._calls.get(route.handler) or self.call_for(route.handler)
+            call, awaits = self._calls.get(id(route.handler)) or self.call_for(route.handler)
             value = call(request, **found) if found else call(request)
             if awaits:
                 value = await value
-            response: Response = to_response(value, route.handler)
+            response = to_response(value, route.handler)
         except Exception as error:
-            answer = await self.answer(request, error)
-            if answer is not None:
-                return answer
-            if self.app.layers:
+            answer = await self._settle(request, error)
+            if answer is None:
                 raise
-            return await self.fail(request, error)
+            return answer
         if response is value and self.app.layers:
             # Layers may change a response, and the handler may return the same one again.
             return response.copy()
         return response
 
+    async def _settle(self, request: Request, error: Exception) -> Response | None:
+        """Answer an error of the handler; None if it is for the layers to pass on."""
+        try:
+            response = await self.answer(request, error)
+        except Exception as raised:
+            if self.app.layers:
+                raise
+            return await self.fail(request, raised)
+        if response is None and not self.app.layers:
+            return await self.fail(request, error)
+        return response
+
     async def answer(self, request: Request, error: Exception) -> Response | None:
-        """The response to an error that somebody expected; None for any other."""
-        handler = self._handler_for(error)
+        """The response to an error that somebody expected; None for any other.
+
+        What an exception handler raises itself is for nobody else to answer, unless it is an
+        HTTPException.
+        """
+        handler = None if error is request._beyond_answer else self._handler_for(error)
         if handler is not None:
-            return await self._handle(handler, request, error)
+            try:
+                return await self._handle(handler, request, error)
+            except HTTPException as raised:
+                error = raised
+            except Exception as raised:
+                request._beyond_answer = raised
+                raise
         if not isinstance(error, HTTPException):
             return None
         return PlainTextResponse(error.detail, error.status, error.headers or None)
@@ -249,9 +271,9 @@ class Core:
 
     def call_for(self, handler: Handler) -> Call:
         """What the gateway makes of a handler, made once."""
-        call = self._calls.get(handler)
+        call = self._calls.get(id(handler))
         if call is None:
-            call = self._calls[handler] = self._adapt(handler)
+            call = self._calls[id(handler)] = self._adapt(handler)
         return call
 
     def _without_route(self, request: Request, miss: Miss) -> Response:
@@ -290,9 +312,11 @@ class Core:
             response = to_response(value, handler, 500)
             return response.copy() if response is value else response
         response = to_response(value, handler, error.status).copy()
+        own = set(response.headers)
         for name, text in error.headers.multi_items():
-            # A 405 keeps its Allow, a 401 its challenge, whatever its page looks like.
-            response.headers.setdefault(name, text)
+            # A 405 keeps its Allow, a 401 its challenges, whatever its page looks like.
+            if name not in own:
+                response.headers.add(name, text)
         return response
 
 

@@ -21,7 +21,7 @@ from .app import App, propagate_errors
 from .gateways.bridge import AppLoop, Visit
 
 T = TypeVar("T")
-Headers = list[tuple[str, str]]
+RawHeaders = list[tuple[bytes, bytes]]
 
 # All clients of a process share one loop, as all requests of a server's process do.
 _loop = AppLoop()
@@ -109,7 +109,7 @@ class _Transport(httpx.BaseTransport):
 class _Exchange:
     """One request, and as much of its response as has been asked for."""
 
-    def start(self) -> tuple[int, Any]:
+    def start(self) -> tuple[int, RawHeaders]:
         """The status and the headers."""
         raise NotImplementedError
 
@@ -196,12 +196,12 @@ class _WSGIExchange(_Exchange):
     def __init__(self, app: Any, environ: dict[str, Any]) -> None:
         self._app = app
         self._environ = environ
-        self._head: tuple[int, Headers] | None = None
+        self._head: tuple[int, RawHeaders] | None = None
         self._written: list[bytes] = []
         self._sent = False
         self._first = b""
 
-    def start(self) -> tuple[int, Headers]:
+    def start(self) -> tuple[int, RawHeaders]:
         self._iterable = self._app(self._environ, self._start_response)
         try:
             self._chunks = iter(self._iterable)
@@ -239,13 +239,15 @@ class _WSGIExchange(_Exchange):
             close()
 
     def _start_response(
-        self, status: str, headers: Headers, exc_info: Any = None
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], None]:
         if exc_info is not None and self._sent:
             raise exc_info[1].with_traceback(exc_info[2])
         if exc_info is None and self._head is not None:
             raise AssertionError("start_response was called twice, without exc_info")
-        self._head = (int(status.split(" ", 1)[0]), list(headers))
+        # Latin-1 on the wire (PEP 3333, "Unicode Issues")
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        self._head = (int(status.split(" ", 1)[0]), raw)
         return self._written.append
 
 
@@ -317,7 +319,7 @@ class _ASGIExchange(_Exchange):
         self._left = False
         self._gone: Any = None
 
-    def start(self) -> tuple[int, Any]:
+    def start(self) -> tuple[int, RawHeaders]:
         self._visit.start(self._run())
         message = self._visit.wait()
         if message is None:

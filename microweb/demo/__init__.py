@@ -1,4 +1,7 @@
-"""The demo: the one application that wsgi_app.py and asgi_app.py serve."""
+"""The demo: the one application that wsgi_app.py and asgi_app.py serve.
+
+Read `site.py` first. The other modules are what it shows: pages in plain f-strings.
+"""
 
 from .site import site
 

@@ -74,9 +74,10 @@ class ASGIRequest(Request):
         return server[0], int(server[1] or 0)
 
     def header(self, name: str) -> str | None:
-        wanted = name.encode("latin-1")
+        wanted, length = name.encode("latin-1"), len(name)
         for key, value in self.scope["headers"]:
-            if key == wanted:
+            # Lower case is a "should" of the specification; the length tells most of them apart.
+            if len(key) == length and key.lower() == wanted:
                 text: str = value.decode("latin-1")
                 return text
         return None

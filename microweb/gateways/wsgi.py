@@ -351,5 +351,7 @@ def _untunnelled(text: str) -> str:
     return text.encode("latin-1").decode("utf-8", "replace")
 
 
-def _port(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() else 0
+def _port(port: Any) -> int:
+    # A str by the specification, but uvicorn gives an int, and some give none.
+    text = str(port)
+    return int(text) if text.isascii() and text.isdigit() else 0

@@ -49,6 +49,7 @@ class Request:
 
     _body: bytes | None = None
     _unreadable: HTTPException | None = None
+    _beyond_answer: Exception | None = None  # what an exception handler raised itself
 
     @lazy
     def headers(self) -> RequestHeaders:
