@@ -214,10 +214,8 @@ class Core:
             if answer is None:
                 raise
             return answer
-        if response is value and self.app.layers:
-            # Layers may change a response, and the handler may return the same one again.
-            return response.copy()
-        return response
+        # Layers may change a response, and the handler may return the same one again.
+        return response.copy() if self.app.layers and response is value else response
 
     async def _settle(self, request: Request, error: Exception) -> Response | None:
         """Answer an error of the handler; None if it is for the layers to pass on."""
@@ -280,7 +278,8 @@ class Core:
         """What the router's Miss means: an answer to OPTIONS, a redirect, or 405 or 404."""
         allow = miss.allow
         if request.method == "OPTIONS" and request.path == "*":
-            allow = self.app.methods()  # the server as a whole is meant (RFC 9110, 9.3.7)
+            # The server as a whole is meant (RFC 9110, 9.3.7).
+            allow = {"OPTIONS", *self.app.methods()}
         if allow:
             headers = {"allow": ", ".join(sorted({*allow, "OPTIONS"}))}
             if request.method != "OPTIONS":

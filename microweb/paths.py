@@ -26,17 +26,26 @@ class Converter(NamedTuple):
     to_url: Callable[[Any], str] = str
 
 
-# In the order of preference, where several fit; an application's own stand before str.
+def _float_to_url(number: float) -> str:
+    text = repr(float(number))
+    # Without an exponent, which no pattern here would take.
+    return text if "e" not in text else f"{number:.19f}".rstrip("0").rstrip(".")
+
+
+# In the order of preference, where several fit; an application's own come before str.
 # Digits are capped: 19 hold any 64-bit number, and int() refuses to read 4,301.
 CONVERTERS: dict[str, Converter] = {
     "uuid": Converter(
         "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}", UUID
     ),
     "int": Converter("[0-9]{1,19}", int),
-    "float": Converter(r"[0-9]{1,19}(?:\.[0-9]{1,19})?", float, lambda number: f"{number:f}"),
+    "float": Converter(r"[0-9]{1,19}(?:\.[0-9]{1,19})?", float, _float_to_url),
     "str": Converter("[^/]+"),
     "path": Converter("(?s:.+)"),  # the only one that spans segments
 }
+
+# Kinds with a bounded length; the others are free to take whatever there is.
+BOUNDED = ("uuid", "int", "float")
 
 LONGEST_MIXED_SEGMENT = 255
 
@@ -47,6 +56,7 @@ class Parameter(NamedTuple):
     name: str
     converter: Converter
     kind: str  # the converter's name
+    rank: int  # the lowest is tried first
 
 
 class Template(NamedTuple):
@@ -78,23 +88,52 @@ class Template(NamedTuple):
                 f"route {self.text!r}: its parameters are {_list(names)},"
                 f" not {_list(sorted(values))}"
             )
-        return "/".join(
+        path = "/".join(
             quote(segment, safe=PATH_SAFE)
             if isinstance(segment, str)
             else "".join(self._fill_part(part, values) for part in segment)
             for segment in self.segments
         )
+        # "//name" would lead to another host; encoded, the second slash is part of the path.
+        return path if not path.startswith("//") else f"/%2F{path[2:]}"
 
     def _fill_part(self, part: str | Parameter, values: Mapping[str, Any]) -> str:
         if isinstance(part, str):
             return quote(part, safe=PATH_SAFE)
         text = part.converter.to_url(values[part.name])
-        if not re.fullmatch(part.converter.pattern, text, re.ASCII):
+        spans = part.kind == "path"
+        if not re.fullmatch(part.converter.pattern, text, re.ASCII) or ("/" in text and not spans):
             raise ValueError(
                 f"route {self.text!r}: {part.name}={values[part.name]!r} is nothing that"
                 f" {{{part.name}:{part.kind}}} would match"
             )
-        return quote(text, safe=PATH_SAFE if part.kind == "path" else PATH_SAFE.replace("/", ""))
+        return quote(text, safe=PATH_SAFE)
+
+
+def checked_converters(own: Mapping[str, Converter]) -> dict[str, Converter]:
+    """The built-in converters and an application's own, in the order of preference.
+
+    Raises ValueError for a name that is taken and for a pattern that is no regular expression.
+    """
+    for kind, converter in own.items():
+        if kind in CONVERTERS:
+            raise ValueError(f"converter {kind!r}: there is one of that name built in")
+        try:
+            re.compile(converter.pattern, re.ASCII)
+        except re.error as error:
+            raise ValueError(
+                f"converter {kind!r}: its pattern {converter.pattern!r} is no regular"
+                f" expression: {error}"
+            ) from None
+    return {**CONVERTERS, **own}
+
+
+def checked_prefix(what: str, prefix: str) -> str:
+    """A prefix like '/admin', or "". Raises ValueError for any other, with the mend."""
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+        mend = f"/{prefix.strip('/')}" if prefix.strip("/") else ""
+        raise ValueError(f"{what} {prefix!r}: write it as {mend!r}")
+    return prefix
 
 
 def parse_template(text: str, converters: Mapping[str, Converter]) -> Template:
@@ -127,6 +166,21 @@ def segment_matcher(parts: tuple[str | Parameter, ...]) -> MatchSegment:
         return _match_whole(fullmatch, converters[0].to_python)
     names = [part.name for part in parts if isinstance(part, Parameter)]
     return _match_mixed(fullmatch, list(zip(names, [c.to_python for c in converters], strict=True)))
+
+
+def specificity(parts: tuple[str | Parameter, ...]) -> tuple[Any, ...]:
+    """What sorts the ways through one segment: the lowest is tried first.
+
+    Mixed segments come before plain parameters. Of those, the one with fewer free
+    parameters, then the one with more text of its own.
+    """
+    parameters = [part for part in parts if isinstance(part, Parameter)]
+    ranks = [parameter.rank for parameter in parameters]
+    if len(parts) == 1:
+        return (1, ranks)
+    free = [parameter for parameter in parameters if parameter.kind not in BOUNDED]
+    literals = [part for part in parts if isinstance(part, str)]
+    return (0, len(free), -sum(map(len, literals)), ranks, literals)
 
 
 def _match_whole(fullmatch: Any, to_python: Callable[[str], Any]) -> MatchSegment:
@@ -162,7 +216,7 @@ def _parse_segment(
 ) -> str | tuple[str | Parameter, ...]:
     parts: list[str | Parameter] = []
     for piece in re.split(r"(\{[^{}]*\})", raw):
-        if piece.startswith("{"):
+        if piece.startswith("{") and piece.endswith("}"):
             if parts and isinstance(parts[-1], Parameter):
                 raise ValueError(f"route {text!r}: nothing between two parameters in {raw!r}")
             parts.append(_parse_parameter(text, piece, converters))
@@ -175,7 +229,7 @@ def _parse_segment(
         return raw
     if len(parts) > 1 and any(part.kind == "path" for part in parameters):
         raise ValueError(f"route {text!r}: a path parameter must be a segment of its own")
-    if len([part for part in parameters if part.kind not in ("uuid", "int", "float")]) > 2:
+    if len([part for part in parameters if part.kind not in BOUNDED]) > 2:
         raise ValueError(f"route {text!r}: more than two free parameters in {raw!r}")
     return tuple(parts)
 
@@ -189,7 +243,9 @@ def _parse_parameter(text: str, piece: str, converters: Mapping[str, Converter])
         raise ValueError(
             f"route {text!r}: no converter {kind!r}; use one of {', '.join(converters)}"
         )
-    return Parameter(name, converters[kind], kind)
+    typed = [known for known in converters if known not in ("str", "path")]
+    rank = typed.index(kind) if kind in typed else 1000
+    return Parameter(name, converters[kind], kind, rank)
 
 
 def _list(names: list[str]) -> str:

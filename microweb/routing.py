@@ -9,13 +9,15 @@ from typing import Any
 from .model.response import describe
 from .model.types import Handler, HandlerT
 from .paths import (
-    CONVERTERS,
     Converter,
     MatchSegment,
     Parameter,
     Template,
+    checked_converters,
+    checked_prefix,
     parse_template,
     segment_matcher,
+    specificity,
 )
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
@@ -65,21 +67,10 @@ class Router:
         name: str = "",
         converters: Mapping[str, Converter] | None = None,
     ) -> None:
-        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
-            raise ValueError(f"router prefix {prefix!r}: write it as '/{prefix.strip('/')}'")
-        self.prefix = prefix
+        self.prefix = checked_prefix("router prefix", prefix)
         self.name = name
         self.routes: list[Route] = []
-        own = dict(converters or {})
-        for kind in own:
-            if kind in CONVERTERS:
-                raise ValueError(
-                    f"converter {kind!r}: that name is taken by the one that is built in"
-                )
-        self._converters = {**CONVERTERS, **own}
-        # Where several kinds fit, the lowest rank is tried first.
-        ranks = {kind: rank for rank, kind in enumerate(["uuid", "int", "float", *own])}
-        self._ranks = {**ranks, "str": 1000}
+        self._converters = checked_converters(converters or {})
         self._tree = _Node()
         self._static: dict[str, dict[str, Route]] = {}
         self._parents: list[tuple[Router, str]] = []
@@ -125,16 +116,14 @@ class Router:
         Raises ValueError for a prefix like 'admin' or '/admin/', and for a router inside
         itself; the root is written "" or "/".
         """
-        prefix = "" if prefix == "/" else prefix
-        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
-            raise ValueError(f"mount prefix {prefix!r}: write it as '/{prefix.strip('/')}'")
+        prefix = checked_prefix("mount prefix", "" if prefix == "/" else prefix)
         if "{" in prefix:
             raise ValueError(f"mount prefix {prefix!r}: parameters belong in Router(prefix=...)")
         if router is self or router in self._ancestors():
             raise ValueError(f"mount at {prefix or '/'!r}: a router cannot contain itself")
         router._parents.append((self, prefix))
         for route in router.routes:
-            self._adopt(route, prefix, router)
+            self._adopt(route, prefix)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> str:
         """The path of the route `name` with its parameters filled in, percent-encoded.
@@ -173,7 +162,8 @@ class Router:
 
     def methods(self) -> set[str]:
         """Every method that some route takes: the answer to `OPTIONS *`."""
-        return {method for route in self.routes for method in route.methods}
+        taken = {method for route in self.routes for method in route.methods}
+        return taken | {"HEAD"} if "GET" in taken else taken
 
     def _with_other_slash(self, path: str) -> str | None:
         other = path[:-1] if path.endswith("/") else path + "/"
@@ -186,6 +176,8 @@ class Router:
         if isinstance(methods, str):
             raise TypeError(f"route {path!r}: methods is a list, [{methods!r}], not one str")
         methods = list(dict.fromkeys(methods))
+        if not methods:
+            raise ValueError(f"route {path!r}: methods is empty; name at least one")
         for method in methods:
             if method not in METHODS:
                 raise ValueError(f"route {path!r}: no method {method!r}; use {', '.join(METHODS)}")
@@ -195,20 +187,22 @@ class Router:
         _check_signature(template, handler)
         if name is None:
             name = getattr(handler, "__name__", type(handler).__name__)
-        self._add(Route(template, tuple(methods), handler, self._qualified(name)), self._ranks)
+        self._add(Route(template, tuple(methods), handler, self._qualified(name)))
 
     def _qualified(self, name: str) -> str:
         return f"{self.name}.{name}" if self.name else name
 
-    def _adopt(self, route: Route, prefix: str, router: Router) -> None:
-        # Both begin with a slash, so the template's empty first segment is the prefix's too.
-        segments = (*prefix.split("/"), *route.template.segments[1:])
-        template = Template(prefix + route.path, segments)
+    def _adopt(self, route: Route, prefix: str) -> None:
+        # A template begins with a slash, so its empty first segment is the prefix's as well.
+        prefix = self.prefix + prefix
+        above = parse_template(prefix, self._converters) if prefix else Template("", ("",))
+        template = Template(prefix + route.path, (*above.segments, *route.template.segments[1:]))
+        _check_signature(template, route.handler)
         adopted = Route(template, route.methods, route.handler, self._qualified(route.name))
-        self._add(adopted, router._ranks)
+        self._add(adopted)
 
-    def _add(self, route: Route, ranks: dict[str, int]) -> None:
-        leaf = self._tree.leaf(route.template, ranks)
+    def _add(self, route: Route) -> None:
+        leaf = self._tree.leaf(route.template)
         for method in route.methods:
             there = leaf.routes.get(method)
             if there is not None and method in there.methods:
@@ -225,7 +219,7 @@ class Router:
         if not route.parameter_names:
             self._static[route.path] = leaf.routes
         for parent, prefix in self._parents:
-            parent._adopt(route, prefix, self)
+            parent._adopt(route, prefix)
 
     def _ancestors(self) -> list[Router]:
         parents = [parent for parent, _ in self._parents]
@@ -237,7 +231,7 @@ class _Edge:
 
     __slots__ = ("key", "match", "node", "rank")
 
-    def __init__(self, key: object, rank: int, match: MatchSegment) -> None:
+    def __init__(self, key: object, rank: tuple[Any, ...], match: MatchSegment) -> None:
         self.key = key
         self.rank = rank
         self.match = match
@@ -255,29 +249,29 @@ class _Node:
         self.paths: dict[int, _Node] = {}  # {x:path}, by the number of segments after it
         self.routes: dict[str, Route] = {}
 
-    def leaf(self, template: Template, ranks: dict[str, int]) -> _Node:
+    def leaf(self, template: Template) -> _Node:
         """The node that a template leads to, made where it is missing."""
         node = self
         for index, segment in enumerate(template.segments):
             if isinstance(segment, str):
                 node = node.literals.setdefault(segment, _Node())
             elif isinstance(segment[0], Parameter) and segment[0].kind == "path":
-                node = node.paths.setdefault(len(template.segments) - index - 1, _Node())
+                node.paths.setdefault(len(template.segments) - index - 1, _Node())
+                node.paths = dict(sorted(node.paths.items()))  # what has more after it is better
+                node = node.paths[len(template.segments) - index - 1]
             else:
-                node = node._edge(segment, ranks).node
+                node = node._edge(segment).node
         return node
 
-    def _edge(self, segment: tuple[str | Parameter, ...], ranks: dict[str, int]) -> _Edge:
+    def _edge(self, segment: tuple[str | Parameter, ...]) -> _Edge:
         # Two templates that differ only in the names of their parameters share an edge.
         key = tuple(part if isinstance(part, str) else part.converter for part in segment)
         for edge in self.edges:
             if edge.key == key:
                 return edge
-        first = segment[0]
-        rank = -1 if len(segment) > 1 or isinstance(first, str) else ranks[first.kind]
-        edge = _Edge(key, rank, segment_matcher(segment))
+        edge = _Edge(key, specificity(segment), segment_matcher(segment))
         self.edges.append(edge)
-        self.edges.sort(key=lambda edge: -edge.rank)
+        self.edges.sort(key=lambda edge: edge.rank, reverse=True)
         return edge
 
     def walk(self, segments: list[str], method: str) -> tuple[Route | None, Any]:
@@ -301,9 +295,9 @@ class _Node:
                 segment = segments[depth]
                 if node.paths:
                     for after, there in node.paths.items():
-                        rest = "/".join(segments[depth : count - after])
-                        if rest:
-                            waiting.append((there, count - after, (*values, rest)))
+                        end = count - after
+                        if depth < end and (rest := "/".join(segments[depth:end])):
+                            waiting.append((there, end, (*values, rest)))
                 if node.edges:
                     for edge in node.edges:
                         found = edge.match(segment)
