@@ -158,11 +158,16 @@ class App(Router):
 
         A generator function or an async generator function of (app), which yields once:
         None, or a mapping that is merged into `app.state`. Several nest, the first outermost.
+        Raises TypeError for any other function, and RuntimeError after the start.
         """
         if "generator" not in shape_of(function):
             raise TypeError(
                 f"lifespan {describe(function)} is no generator function; it should yield once,"
                 " between what starts and what stops"
+            )
+        if self._served:
+            raise RuntimeError(
+                f"lifespan {describe(function)} comes after the start; register it before"
             )
         self.lifespans.append(function)
         return function
@@ -214,8 +219,7 @@ class Core:
             if answer is None:
                 raise
             return answer
-        # Layers may change a response, and the handler may return the same one again.
-        return response.copy() if self.app.layers and response is value else response
+        return response.for_request(request) if self.app.layers else response
 
     async def _settle(self, request: Request, error: Exception) -> Response | None:
         """Answer an error of the handler; None if it is for the layers to pass on."""
@@ -308,9 +312,8 @@ class Core:
         if awaits:
             value = await value
         if not isinstance(error, HTTPException):
-            response = to_response(value, handler, 500)
-            return response.copy() if response is value else response
-        response = to_response(value, handler, error.status).copy()
+            return to_response(value, handler, 500).for_request(request)
+        response = to_response(value, handler, error.status).for_request(request)
         own = set(response.headers)
         for name, text in error.headers.multi_items():
             # A 405 keeps its Allow, a 401 its challenges, whatever its page looks like.

@@ -1,7 +1,7 @@
 """TestClient: an httpx.Client that calls an application directly, through either door.
 
 It plays the server's part of both protocols, lazily as a server would: the application is
-driven only as far as the response is read.
+driven only as far as the response is read. All clients share the process's one loop.
 """
 
 from __future__ import annotations
@@ -18,13 +18,10 @@ from urllib.parse import unquote_to_bytes
 import httpx
 
 from .app import App, propagate_errors
-from .gateways.bridge import AppLoop, Visit
+from .gateways.bridge import Visit, app_loop
 
 T = TypeVar("T")
 RawHeaders = list[tuple[bytes, bytes]]
-
-# All clients of a process share one loop, as all requests of a server's process do.
-_loop = AppLoop()
 
 
 class TestClient(httpx.Client):
@@ -312,7 +309,7 @@ class _ASGIExchange(_Exchange):
     def __init__(self, app: Any, scope: dict[str, Any], stream: Any) -> None:
         self._app = app
         self._scope = scope
-        self._visit: Visit = _loop.visit()
+        self._visit: Visit = app_loop.visit()
         self._upload = iter(stream)
         self._upload_is_whole = isinstance(stream, httpx.ByteStream)
         self._upload_ended = False
@@ -381,7 +378,7 @@ class _ASGILife:
 
     def __init__(self, app: Any) -> None:
         self._app = app
-        self._visit: Visit = _loop.visit()
+        self._visit: Visit = app_loop.visit()
         self._said: dict[str, Any] = {}
         self._begun = False
         self._visit.start(self._run())

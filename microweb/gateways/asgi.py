@@ -150,16 +150,19 @@ class ASGIGateway(PerProcess):
                 for name, value in response.header_pairs(request.method)
             ]
         start: Message = {"type": "http.response.start", "status": status, "headers": headers}
-        if response.iterator is not None:
-            await self._stream(request, response.iterator, start, has_body, send)
-        elif not request.disconnected:
-            try:
-                await send(start)
-                await send({"type": "http.response.body", "body": body if has_body else b""})
-            except OSError:
-                pass  # the client has left (ASGI 2.4, "Disconnected Client")
-        if response.background is not None:
-            await self._run_background(response.background)
+        try:
+            if response.iterator is not None:
+                await self._stream(request, response.iterator, start, has_body, send)
+            elif not request.disconnected:
+                await _deliver(send, start)
+                await _deliver(
+                    send, {"type": "http.response.body", "body": body if has_body else b""}
+                )
+        except ClientDisconnect:
+            pass
+        finally:
+            if response.background is not None:
+                await self._run_background(response.background)
 
     def adapt(self, handler: Handler) -> Call:
         """Async code is awaited right here, on the server's loop; plain code in a thread."""
@@ -183,7 +186,9 @@ class ASGIGateway(PerProcess):
                 await receive()
                 phase = "shutdown"
                 self._respond = self._start_and_respond
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_cancelled():
+                raise
             # Said, and not raised: an exception leaves every server serving without a start.
             logger.exception("lifespan: %s failed", phase)
             await send({"type": f"lifespan.{phase}.failed", "message": repr(error)})
@@ -211,11 +216,14 @@ class ASGIGateway(PerProcess):
                 entered.set_result(None)
                 # Nobody will say when it is over; the end of the loop cancels it.
                 await asyncio.get_running_loop().create_future()
-        except Exception as error:
-            if entered.done():
-                logger.exception("lifespan: shutdown failed")
-            else:
+        except (Exception, asyncio.CancelledError) as error:
+            if not entered.done():
+                if not isinstance(error, Exception):
+                    error = RuntimeError("a lifespan was cancelled as it started")
                 entered.set_exception(error)
+                entered.exception()  # seen, even if those who wait for it have gone
+            elif not _is_cancelled():
+                logger.exception("lifespan: shutdown failed")
         finally:
             self._entered = None
             self._respond = self._start_and_respond
@@ -249,8 +257,6 @@ class ASGIGateway(PerProcess):
                 if connection.lost:
                     return
             await _deliver(send, {"type": "http.response.body", "body": b""})
-        except ClientDisconnect:
-            pass
         finally:
             await aclose(chunks)
 
@@ -303,6 +309,12 @@ class _WhileConnected:
                     self._task.cancel()
                 return
             ends += not message.get("more_body", False)
+
+
+def _is_cancelled() -> bool:
+    # Somebody wants this task to end; otherwise a CancelledError is the application's own.
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _deliver(send: Send, message: Message) -> None:

@@ -41,19 +41,15 @@ def adopt(context: Context) -> None:
 
 
 class AppLoop(PerProcess):
-    """The app's event loop: one per process, in a daemon thread, started at first use.
+    """The event loop of WSGI apps: one per process, in a daemon thread, started at first use.
 
     It lives as long as its process, so that a connection pool made in one request works in
     the next, and a task goes on after the response. After a fork the child starts its own.
     """
 
-    _loop: asyncio.AbstractEventLoop | None = None
-
     def renew(self) -> None:
-        if self._loop is not None:
-            _abandoned.append(self._loop)
         self._lock = threading.Lock()
-        self._loop = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def get(self) -> asyncio.AbstractEventLoop:
         """The running loop."""
@@ -76,8 +72,7 @@ class AppLoop(PerProcess):
         return LoopIterator(self.visit(), chunks)
 
 
-# Loops of a parent process, kept so that no finalizer closes them: their selector is shared.
-_abandoned: list[asyncio.AbstractEventLoop] = []
+app_loop = AppLoop()
 
 
 def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
@@ -95,21 +90,28 @@ class Visit:
 
     The coroutine may `give` values before it ends; each pauses it until the thread calls
     `resume`. The thread takes a value, or the coroutine's result, with `wait`.
+
+    If the thread is interrupted while it waits (KeyboardInterrupt, or SystemExit from the
+    handler of a signal), the task is cancelled, and the interrupt goes on when the task has
+    cleaned up. A second interrupt goes on at once.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.over = False
         # What the loop has for the waiting thread: work to do there, or an outcome.
         self._inbox: SimpleQueue[Callable[[], None] | _Outcome] = SimpleQueue()
         self._paused: asyncio.Future[Any] | None = None
         self._task: asyncio.Task[_Outcome] | None = None
-        self._interrupted: BaseException | None = None
-        self.over = False
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop from beginning to end; called in a server's thread."""
-        self.start(coroutine)
-        result: T = self.wait()
+        try:
+            self.start(coroutine)
+            result: T = self.wait()
+        except BaseException:
+            self._abandon()
+            raise
         return result
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
@@ -121,37 +123,24 @@ class Visit:
             self._task.add_done_callback(ended)
 
         def ended(task: asyncio.Task[_Outcome]) -> None:
-            self.over = True
             if task.cancelled():  # before its first step
                 coroutine.close()
-                self._inbox.put(_Outcome(None, _cancelled(), context))
+                self._end(_Outcome(None, _cancelled(), context))
             else:
-                self._inbox.put(task.result())
+                self._end(task.result())
 
         self.loop.call_soon_threadsafe(begin)
 
     def wait(self) -> Any:
-        """The next value that the coroutine gives, or its result; its error is raised.
-
-        If this thread is interrupted (KeyboardInterrupt, or SystemExit from a signal's
-        handler), the task is cancelled, and the interrupt raised when it has cleaned up;
-        a second one is raised at once.
-        """
-        while True:
-            try:
-                item = self._inbox.get()
-                if isinstance(item, _Outcome):
-                    break
+        """The next value that the coroutine gives, or its result; its error is raised."""
+        try:
+            while not isinstance(item := self._inbox.get(), _Outcome):
                 item()
-            except BaseException as interrupt:
-                if self._interrupted is not None:
-                    raise
-                self._interrupted = interrupt
-                self.loop.call_soon_threadsafe(self._cancel)
-        adopt(item.context)
-        if self._interrupted is not None:
-            raise self._interrupted
-        return item.take()
+            adopt(item.context)
+            return item.take()
+        except BaseException:
+            self._abandon()
+            raise
 
     def resume(self, answer: Any = None) -> None:
         """Let a paused coroutine go on: its `give` returns `answer`."""
@@ -191,9 +180,22 @@ class Visit:
         if self._paused is not None and not self._paused.done():
             self._paused.set_result(answer)
 
+    def _end(self, outcome: _Outcome) -> None:
+        self.over = True
+        self._inbox.put(outcome)
+
+    def _abandon(self) -> None:
+        if not self.over:
+            self.loop.call_soon_threadsafe(self._cancel)
+        while not self.over:
+            if not isinstance(item := self._inbox.get(), _Outcome):
+                item()
+
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
+        else:
+            self._end(_Outcome(None, _cancelled(), Context()))
 
 
 class _Outcome:
@@ -216,15 +218,18 @@ async def _outcome_of(coroutine: Coroutine[Any, Any, Any]) -> _Outcome:
     try:
         return _Outcome(await coroutine, None, copy_context())
     except asyncio.CancelledError:
-        # The server at the other end is no asyncio code, and would not know what to make of it.
         return _Outcome(None, _cancelled(), copy_context())
     except BaseException as error:
         # SystemExit too: it is this request's, and must not stop the loop of all the others.
         return _Outcome(None, error, copy_context())
 
 
-def _cancelled() -> RuntimeError:
-    return RuntimeError("the task of an async function was cancelled")
+class Cancelled(RuntimeError):
+    """A CancelledError where no asyncio code is above it that would know what to make of it."""
+
+
+def _cancelled() -> Cancelled:
+    return Cancelled("the task of an async function was cancelled")
 
 
 class LoopIterator(Iterator[Any]):

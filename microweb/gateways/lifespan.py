@@ -1,12 +1,14 @@
-"""The application's life in one process: its lifespans entered in order, left in reverse."""
+"""The application's life in one process: its lifespans begun in order, ended in reverse."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
+from ..model.response import describe
 from ..model.shape import shape_of
+from ..model.types import Lifespan
 
 if TYPE_CHECKING:
     from ..app import App
@@ -16,20 +18,43 @@ if TYPE_CHECKING:
 async def life(app: App) -> AsyncIterator[None]:
     """`async with life(app):` runs the application's lifespans around its block.
 
-    If one fails to start, those before it are left again and the error is raised. Where
-    none of them is async, nothing in here suspends.
+    Each goes on after its yield however the block ends, and also where a later one fails to
+    start. What they raise is raised. Where none of them is async, nothing in here suspends.
     """
     async with AsyncExitStack() as stack:
         for function in app.lifespans:
-            if shape_of(function) == "async generator":
-                state = await stack.enter_async_context(asynccontextmanager(function)(app))
-            else:
-                state = stack.enter_context(contextmanager(function)(app))
-            if state is not None:
+            generator = function(app)
+            state = await _begin(function, generator)
+            stack.push_async_callback(_end, function, generator)
+            if isinstance(state, Mapping):
                 vars(app.state).update(state)
+            elif state is not None:
+                raise TypeError(
+                    f"lifespan {describe(function)} yielded {state!r:.100}; it yields nothing,"
+                    " or a mapping that becomes part of app.state"
+                )
         yield
+
+
+async def _begin(function: Lifespan, generator: Any) -> Any:
+    try:
+        return await anext(generator) if _is_async(function) else next(generator)
+    except (StopIteration, StopAsyncIteration):
+        raise RuntimeError(f"lifespan {describe(function)} ended without a yield") from None
+
+
+async def _end(function: Lifespan, generator: Any) -> None:
+    try:
+        await anext(generator) if _is_async(function) else next(generator)
+    except (StopIteration, StopAsyncIteration):
+        return
+    raise RuntimeError(f"lifespan {describe(function)} yielded twice; it yields once")
 
 
 def is_async_life(app: App) -> bool:
     """Whether the application's life needs an event loop."""
-    return any(shape_of(function) == "async generator" for function in app.lifespans)
+    return any(_is_async(function) for function in app.lifespans)
+
+
+def _is_async(function: Lifespan) -> bool:
+    return shape_of(function) == "async generator"

@@ -12,6 +12,10 @@ from weakref import WeakSet
 
 _alive: WeakSet[PerProcess] = WeakSet()
 
+# What the parents had is kept, and never used: if it were collected, a child would close the
+# parent's loop, whose selector they share, and run to its end a life that goes on up there.
+_of_the_parents: list[object] = []
+
 
 class PerProcess:
     """Its `renew` makes the state of one process: at first, and again after each fork."""
@@ -27,6 +31,7 @@ class PerProcess:
 
 def _renew_all() -> None:
     for thing in list(_alive):
+        _of_the_parents.append(dict(vars(thing)))
         thing.renew()
 
 

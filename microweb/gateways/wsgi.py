@@ -185,10 +185,19 @@ class WSGIGateway(PerProcess):
 
     def _composed(self) -> Callable[[WSGIRequest], Response]:
         if any(is_async_layer(layer) for layer in self.app.layers):
-            core = Core(self.app, self.adapt_on_loop)
-            return lambda request: self._visit(request, core.respond(request))
-        core = Core(self.app, self.adapt)
-        return stepped(core.respond)
+            return self._composed_on_loop(Core(self.app, self.adapt_on_loop))
+        return stepped(Core(self.app, self.adapt).respond)
+
+    def _composed_on_loop(self, core: Core) -> Callable[[WSGIRequest], Response]:
+        from .bridge import Cancelled
+
+        def respond(request: WSGIRequest) -> Response:
+            try:
+                return self._visit(request, core.respond(request))
+            except Cancelled as error:
+                return self._visit(request, core.fail(request, error))
+
+        return respond
 
     def _start_and_respond(self, request: WSGIRequest) -> Response:
         try:
@@ -221,12 +230,12 @@ class WSGIGateway(PerProcess):
         visit.wait()
         return leave
 
-    @lazy
+    @property
     def _loop(self) -> AppLoop:
         # Imported at its first use: an app of plain code never needs asyncio.
-        from .bridge import AppLoop
+        from .bridge import app_loop
 
-        return AppLoop()
+        return app_loop
 
     def _visit(self, request: WSGIRequest, coroutine: Coroutine[Any, Any, T]) -> T:
         visit = request.visit = self._loop.visit()

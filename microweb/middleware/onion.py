@@ -51,7 +51,7 @@ def _generator_layer(layer: Middleware, inner: CallNext, answer: Answer) -> Call
         try:
             next(paused)
         except StopIteration as stop:
-            return _own_answer(stop.value, layer, "returned without a yield")
+            return _own_answer(stop.value, request, layer, "returned without a yield")
         except Exception as error:
             if (response := await answer(request, error)) is None:
                 raise
@@ -62,7 +62,7 @@ def _generator_layer(layer: Middleware, inner: CallNext, answer: Answer) -> Call
             try:
                 paused.throw(error)
             except StopIteration as stop:
-                return _own_answer(stop.value, layer, f"caught {error!r}")
+                return _own_answer(stop.value, request, layer, f"caught {error!r}")
             except Exception as raised:
                 if (answered := await answer(request, raised)) is None:
                     raise
@@ -75,7 +75,9 @@ def _generator_layer(layer: Middleware, inner: CallNext, answer: Answer) -> Call
         try:
             paused.send(response)
         except StopIteration as stop:
-            return response if stop.value is None else to_response(stop.value, layer)
+            if stop.value is None:
+                return response
+            return to_response(stop.value, layer).for_request(request)
         except Exception as error:
             if (response := await answer(request, error)) is None:
                 raise
@@ -93,17 +95,17 @@ def _async_layer(layer: Middleware, inner: CallNext, answer: Answer) -> CallNext
             if (response := await answer(request, error)) is None:
                 raise
             return response
-        return _own_answer(value, layer, "ended")
+        return _own_answer(value, request, layer, "ended")
 
     return run
 
 
-def _own_answer(value: Any, layer: Middleware, what: str) -> Response:
+def _own_answer(value: Any, request: Request, layer: Middleware, what: str) -> Response:
     if value is None:
         raise RuntimeError(
             f"middleware {describe(layer)} {what} and returned no response"
         ) from None
-    return to_response(value, layer)
+    return to_response(value, layer).for_request(request)
 
 
 def _yielded_twice(layer: Middleware, paused: Generator[Any, Any, Any]) -> RuntimeError:

@@ -198,10 +198,11 @@ def declared_length(value: str | None, limit: int) -> int | None:
         return None
     if not (value.isascii() and value.isdigit()):
         raise HTTPException(400, f"Content-Length must be a number, not {value!r}.")
-    # Compared as text first: int() refuses more than 4,300 digits.
-    if len(value.lstrip("0")) > len(str(limit)) or int(value) > limit:
+    digits = value.lstrip("0") or "0"
+    # Compared by its length first: int() refuses to read more than 4,300 digits.
+    if len(digits) > len(str(limit)) or int(digits) > limit:
         raise too_large(limit)
-    return int(value)
+    return int(digits)
 
 
 def too_large(limit: int) -> HTTPException:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from .cookies import format_cookie
 from .headers import Headers, Pairs
-from .request import PATH_SAFE
+from .request import PATH_SAFE, Request
 
 TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
@@ -43,6 +43,7 @@ class Response:
     background: Callable[[], Any] | None = None
     _content_type = OCTETS
     _headers: Headers | None = None
+    _request: Request | None = None
 
     def __init__(
         self,
@@ -80,8 +81,8 @@ class Response:
     def headers(self) -> Headers:
         """The response's headers; they are built at the first access."""
         if self._headers is None:
-            self._headers = Headers()
-            self._headers["content-type"] = self._content_type
+            # Whole before it is seen: two threads may return one response that is shared.
+            self._headers = Headers({"content-type": self._content_type})
         return self._headers
 
     @property
@@ -133,6 +134,18 @@ class Response:
         if self._headers is not None:
             twin._headers = self._headers.copy()
         return twin
+
+    def for_request(self: R, request: Request) -> R:
+        """This response, if it was made for this request; otherwise a copy that is.
+
+        Layers may change a response. One that a handler keeps and returns again and again
+        must not carry the session cookie of one user to the next.
+        """
+        if self._request is request:
+            return self
+        own = self.copy()
+        own._request = request
+        return own
 
     def header_pairs(self, method: str) -> list[tuple[str, str]]:
         """The headers as they leave: with Content-Length where it is known and allowed.
