@@ -193,7 +193,7 @@ class Core:
 
     async def _through_layers(self, request: Request) -> Response:
         try:
-            return await self._enter(request)
+            return (await self._enter(request)).checked()
         except Exception as error:
             return await self.fail(request, error)
 

@@ -76,6 +76,18 @@ class Template(NamedTuple):
             if isinstance(part, Parameter)
         ]
 
+    def checked(self) -> Template:
+        """This template. Raises ValueError if its parameters do not fit together."""
+        names = [parameter.name for parameter in self.parameters]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"route {self.text!r}: the parameter {name!r} stands there twice")
+        if [parameter.kind for parameter in self.parameters].count("path") > 1:
+            raise ValueError(
+                f"route {self.text!r}: two path parameters; where would the first one end?"
+            )
+        return self
+
     def fill(self, values: Mapping[str, Any]) -> str:
         """The path with its parameters filled in, percent-encoded.
 
@@ -129,10 +141,11 @@ def checked_converters(own: Mapping[str, Converter]) -> dict[str, Converter]:
 
 
 def checked_prefix(what: str, prefix: str) -> str:
-    """A prefix like '/admin', or "". Raises ValueError for any other, with the mend."""
+    """A prefix like '/admin', or "" for the root. Raises ValueError for 'admin' or '/admin/'."""
+    if prefix == "/":
+        return ""
     if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
-        mend = f"/{prefix.strip('/')}" if prefix.strip("/") else ""
-        raise ValueError(f"{what} {prefix!r}: write it as {mend!r}")
+        raise ValueError(f"{what} {prefix!r}: write it as {'/' + prefix.strip('/')!r}")
     return prefix
 
 
@@ -141,14 +154,7 @@ def parse_template(text: str, converters: Mapping[str, Converter]) -> Template:
     if not text.startswith("/"):
         raise ValueError(f"route {text!r}: a path starts with a slash; write {'/' + text!r}")
     segments = tuple(_parse_segment(text, raw, converters) for raw in text.split("/"))
-    template = Template(text, segments)
-    names = [parameter.name for parameter in template.parameters]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"route {text!r}: the parameter {name!r} stands there twice")
-    if [parameter.kind for parameter in template.parameters].count("path") > 1:
-        raise ValueError(f"route {text!r}: two path parameters; where would the first one end?")
-    return template
+    return Template(text, segments).checked()
 
 
 def segment_matcher(parts: tuple[str | Parameter, ...]) -> MatchSegment:

@@ -116,7 +116,7 @@ class Router:
         Raises ValueError for a prefix like 'admin' or '/admin/', and for a router inside
         itself; the root is written "" or "/".
         """
-        prefix = checked_prefix("mount prefix", "" if prefix == "/" else prefix)
+        prefix = checked_prefix("mount prefix", prefix)
         if "{" in prefix:
             raise ValueError(f"mount prefix {prefix!r}: parameters belong in Router(prefix=...)")
         if router is self or router in self._ancestors():
@@ -196,7 +196,8 @@ class Router:
         # A template begins with a slash, so its empty first segment is the prefix's as well.
         prefix = self.prefix + prefix
         above = parse_template(prefix, self._converters) if prefix else Template("", ("",))
-        template = Template(prefix + route.path, (*above.segments, *route.template.segments[1:]))
+        segments = (*above.segments, *route.template.segments[1:])
+        template = Template(prefix + route.path, segments).checked()
         _check_signature(template, route.handler)
         adopted = Route(template, route.methods, route.handler, self._qualified(route.name))
         self._add(adopted)

@@ -6,7 +6,7 @@ Read it beside `wsgi.py`: the same steps, under the same names, in the same orde
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -236,29 +236,38 @@ class ASGIGateway(PerProcess):
         has_body: bool,
         send: Send,
     ) -> None:
-        asynchronous = isinstance(source, AsyncIterable)
-        chunks = source if asynchronous else ThreadIterator(self._threads, source)
+        chunks: AsyncIterator[Any] = (
+            aiter(source)
+            if isinstance(source, AsyncIterable)
+            else ThreadIterator(self._threads, source)
+        )
         try:
             if request.disconnected:
                 return
             await _deliver(send, start)
             if has_body:
                 async with _WhileConnected(request._receive) as connection:
-                    async for chunk in chunks:
-                        if data := encode_chunk(chunk):
-                            message = {
-                                "type": "http.response.body",
-                                "body": data,
-                                "more_body": True,
-                            }
-                            await _deliver(send, message)
-                        if connection.lost:
-                            return
+                    await self._send_chunks(chunks, connection, send)
                 if connection.lost:
                     return
             await _deliver(send, {"type": "http.response.body", "body": b""})
         finally:
             await aclose(chunks)
+
+    async def _send_chunks(
+        self, chunks: AsyncIterator[Any], connection: _WhileConnected, send: Send
+    ) -> None:
+        count = 0
+        async for chunk in chunks:
+            if data := encode_chunk(chunk):
+                message = {"type": "http.response.body", "body": data, "more_body": True}
+                await _deliver(send, message)
+            count += 1
+            if not count % 32:
+                # Neither the iterator nor `send` need ever wait; others want their turn.
+                await asyncio.sleep(0)
+            if connection.lost:
+                return
 
     async def _run_background(self, background: Callable[[], Any]) -> None:
         try:
@@ -299,9 +308,9 @@ class _WhileConnected:
         return False
 
     async def _listen(self) -> None:
-        # Some servers end the request's body twice; one that never waits is not asked for ever.
+        # A server may end the request's body twice; one that never waits is not asked for ever.
         ends = 0
-        while ends < 2:
+        while ends < 3:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 self.lost = True

@@ -241,7 +241,7 @@ class LoopIterator(Iterator[Any]):
 
     def __init__(self, visit: Visit, chunks: AsyncIterable[Any]) -> None:
         self._visit = visit
-        self._chunks = chunks
+        self._chunks = aiter(chunks)
         self._started = False
 
     def __next__(self) -> Any:

@@ -68,7 +68,8 @@ class MultiDict(Mapping[str, str]):
 class RequestHeaders(MultiDict):
     """The headers that a client sent: read-only, found under their name in any case.
 
-    `[]` and `get` join the values of a repeated header with `", "` (RFC 9110, 5.3).
+    `[]` and `get` join the values of a repeated header with `", "` (RFC 9110, 5.3), those
+    of Cookie with `"; "` (RFC 9113, 8.2.3).
     """
 
     def __init__(self, pairs: Pairs = ()) -> None:
@@ -78,14 +79,14 @@ class RequestHeaders(MultiDict):
         values = self.getlist(name)
         if not values:
             raise KeyError(name)
-        return ", ".join(values)
+        return ("; " if name.lower() == "cookie" else ", ").join(values)
 
     def getlist(self, name: str) -> list[str]:
         """Every value of the header `name`, in order; an empty list if there is none."""
         return super().getlist(name.lower())
 
     def items(self) -> ItemsView[str, str]:
-        """One (name, value) for each name, repeats joined with `", "`."""
+        """One (name, value) for each name, with the value that `[]` gives."""
         return {name: self[name] for name in self}.items()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import accumulate
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from ..routing import Route
 
 MAX_PARAMETERS = 1000
+DEEPEST_JSON = 200
 
 # pchar and "/" (RFC 3986, 3.3): what a path may hold without a percent sign
 PATH_SAFE = "/:@!$&'()*+,;=~-._"
@@ -59,7 +62,7 @@ class Request:
     @lazy
     def cookies(self) -> dict[str, str]:
         """The cookies sent, by name (RFC 6265, 5.4)."""
-        return parse_cookies("; ".join(self.headers.getlist("cookie")))
+        return parse_cookies(self.headers.get("cookie", ""))
 
     @lazy
     def query(self) -> MultiDict:
@@ -131,7 +134,7 @@ class Request:
                 415, f"The body must be application/json; its Content-Type is {content_type!r}."
             )
         try:
-            return _decode_json(self.body.decode("utf-8"))
+            return decode_json(self.body.decode("utf-8"))
         except json.JSONDecodeError as error:
             raise HTTPException(
                 400, f"The body is not JSON: {error.msg}, line {error.lineno} column {error.colno}."
@@ -140,7 +143,7 @@ class Request:
             raise HTTPException(
                 400, f"The body is not JSON: byte {error.start} is not UTF-8."
             ) from None
-        except (ValueError, RecursionError):
+        except ValueError:
             raise HTTPException(
                 400, "The body is JSON that cannot be read: too deep, or a number too long."
             ) from None
@@ -217,9 +220,34 @@ def _is_json(content_type: str) -> bool:
     return media_type == "application/json" or media_type.endswith("+json")
 
 
+def decode_json(text: str) -> Any:
+    """JSON as RFC 8259 has it: no NaN, no Infinity, no number that would become one.
+
+    Raises ValueError, JSONDecodeError among them; also for more than 200 levels. What Python
+    itself can read and write depends on how deep its caller is, and differs between servers.
+    """
+    if text.count("[") + text.count("{") > DEEPEST_JSON and _depth(text) > DEEPEST_JSON:
+        raise ValueError(f"more than {DEEPEST_JSON} levels")
+    return _decode(text)
+
+
+def _depth(text: str) -> int:
+    brackets = _NO_BRACKETS.sub("", _STRING.sub("", text))
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+
+
 def _not_json(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
 
 
-# Python's decoder would take NaN and Infinity, which RFC 8259 (6) does not know.
-_decode_json = json.JSONDecoder(parse_constant=_not_json).decode
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{text:.20} is too large for a number")
+    return number
+
+
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_BRACKETS = re.compile(r"[^][{}]+")
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+_decode = json.JSONDecoder(parse_constant=_not_json, parse_float=_finite).decode

@@ -135,6 +135,13 @@ class Response:
             twin._headers = self._headers.copy()
         return twin
 
+    def checked(self: R) -> R:
+        """This response. Raises ValueError or TypeError if it was spoilt since it was made."""
+        _checked_status(self.status)
+        if type(self.body) is not bytes:
+            raise TypeError(f"a Response's body must stay bytes, but it is {_kind(self.body)}")
+        return self
+
     def for_request(self: R, request: Request) -> R:
         """This response, if it was made for this request; otherwise a copy that is.
 
@@ -254,7 +261,7 @@ def to_response(value: Any, source: Any, status: int = 200) -> Response:
         if kind is dict or kind is list:
             return JSONResponse(value, status)
         if isinstance(value, Response):
-            return value
+            return value.checked()
         if value is None:
             return Response(b"", 204 if status == 200 else status)
         if isinstance(value, tuple):
