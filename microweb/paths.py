@@ -185,8 +185,8 @@ def specificity(parts: tuple[str | Parameter, ...]) -> tuple[Any, ...]:
     if len(parts) == 1:
         return (1, ranks)
     free = [parameter for parameter in parameters if parameter.kind not in BOUNDED]
-    literals = [part for part in parts if isinstance(part, str)]
-    return (0, len(free), -sum(map(len, literals)), ranks, literals)
+    shape = [part if isinstance(part, str) else "" for part in parts]
+    return (0, len(free), -sum(map(len, shape)), ranks, shape)
 
 
 def _match_whole(fullmatch: Any, to_python: Callable[[str], Any]) -> MatchSegment:

@@ -44,7 +44,7 @@ DOORS = {("microweb.app", "microweb.gateways.wsgi"), ("microweb.app", "microweb.
 def imports_of(module: str) -> set[str]:
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    found = set()
+    found: set[str] = set()
     for node in running_nodes(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)

@@ -121,18 +121,8 @@ class ASGIGateway(PerProcess):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or live through one lifespan (ASGI 3.0, "Applications")."""
-        if scope["type"] == "http":
-            await self._handle(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._live(receive, send)
-        elif scope["type"] == "websocket":
-            # Closed before it was accepted: the server answers 403.
-            await receive()
-            await send({"type": "websocket.close"})
-        else:
-            raise ValueError(f"no part of ASGI 3.0 that is known here: {scope['type']!r}")
-
-    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._answer_other(scope, receive, send)
         request = ASGIRequest(self.app, scope, receive)
         response = await self._respond(request)
         status, body = response.status, response.body
@@ -150,19 +140,18 @@ class ASGIGateway(PerProcess):
                 for name, value in response.header_pairs(request.method)
             ]
         start: Message = {"type": "http.response.start", "status": status, "headers": headers}
+        if response.iterator is not None:
+            return await self._stream(request, response, start, has_body, send)
         try:
-            if response.iterator is not None:
-                await self._stream(request, response.iterator, start, has_body, send)
-            elif not request.disconnected:
-                await _deliver(send, start)
-                await _deliver(
-                    send, {"type": "http.response.body", "body": body if has_body else b""}
-                )
-        except ClientDisconnect:
-            pass
+            if not request.disconnected:
+                await send(start)
+                await send({"type": "http.response.body", "body": body if has_body else b""})
+        except OSError:
+            pass  # the client has left (ASGI 2.4, "Disconnected Client")
         finally:
             if response.background is not None:
                 await self._run_background(response.background)
+        return None
 
     def adapt(self, handler: Handler) -> Call:
         """Async code is awaited right here, on the server's loop; plain code in a thread."""
@@ -174,6 +163,16 @@ class ASGIGateway(PerProcess):
             return await self._threads.call(handler, *args, **kwargs)
 
         return call, True
+
+    async def _answer_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "websocket":
+            # Closed before it was accepted: the server answers 403.
+            await receive()
+            await send({"type": "websocket.close"})
+        else:
+            raise ValueError(f"no part of ASGI 3.0 that is known here: {scope['type']!r}")
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The application's life as the server tells it (ASGI 3.0, "Lifespan")."""
@@ -229,17 +228,13 @@ class ASGIGateway(PerProcess):
             self._respond = self._start_and_respond
 
     async def _stream(
-        self,
-        request: ASGIRequest,
-        source: Any,
-        start: Message,
-        has_body: bool,
-        send: Send,
+        self, request: ASGIRequest, response: Response, start: Message, has_body: bool, send: Send
     ) -> None:
+        source = response.iterator
         chunks: AsyncIterator[Any] = (
             aiter(source)
             if isinstance(source, AsyncIterable)
-            else ThreadIterator(self._threads, source)
+            else ThreadIterator(self._threads, source or ())
         )
         try:
             if request.disconnected:
@@ -251,8 +246,14 @@ class ASGIGateway(PerProcess):
                 if connection.lost:
                     return
             await _deliver(send, {"type": "http.response.body", "body": b""})
+        except ClientDisconnect:
+            pass
         finally:
-            await aclose(chunks)
+            try:
+                await aclose(chunks)
+            finally:
+                if response.background is not None:
+                    await self._run_background(response.background)
 
     async def _send_chunks(
         self, chunks: AsyncIterator[Any], connection: _WhileConnected, send: Send

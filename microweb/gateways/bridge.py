@@ -152,7 +152,7 @@ class Visit:
         self._inbox.put(_Outcome(value, None, copy_context()))
         return await self._paused
 
-    async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Call a plain function in the waiting thread; called on the loop.
 
         Raises RuntimeError when the visit is over, since nobody waits there any more.
@@ -286,7 +286,7 @@ class Threads(PerProcess):
     def renew(self) -> None:
         self._pool = ThreadPoolExecutor(self._size, thread_name_prefix="microweb")
 
-    async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Call a plain function in a worker thread, in a copy of this task's context.
 
         If the task is cancelled meanwhile, the thread goes on to its end: a thread cannot
@@ -299,7 +299,7 @@ class Threads(PerProcess):
             adopt(context)
 
     def submit(
-        self, context: Context, function: Callable[..., T], *args: Any, **kwargs: Any
+        self, context: Context, function: Callable[..., T], /, *args: Any, **kwargs: Any
     ) -> asyncio.Future[T]:
         """Start a call in a worker thread; the future belongs to the running loop."""
         loop = asyncio.get_running_loop()

@@ -143,7 +143,7 @@ class WSGIGateway(PerProcess):
         if shape_of(handler) != "async":
             return handler, False
 
-        def call(request: WSGIRequest, *args: Any, **kwargs: Any) -> Any:
+        def call(request: WSGIRequest, /, *args: Any, **kwargs: Any) -> Any:
             return self._visit(request, handler(request, *args, **kwargs))
 
         return call, False
@@ -154,7 +154,7 @@ class WSGIGateway(PerProcess):
         if shape != "plain":
             return handler, shape == "async"
 
-        async def call(request: WSGIRequest, *args: Any, **kwargs: Any) -> Any:
+        async def call(request: WSGIRequest, /, *args: Any, **kwargs: Any) -> Any:
             return await request.visit.call(handler, request, *args, **kwargs)  # type: ignore[union-attr]
 
         return call, True

@@ -23,8 +23,10 @@ class HTTPException(Exception):
         detail: str | None = None,
         headers: Mapping[str, str] | Pairs | None = None,
     ) -> None:
-        if not 300 <= status <= 599:
-            raise ValueError(f"HTTPException({status}): the status must be 300 to 599")
+        if not isinstance(status, int) or not 300 <= status <= 599:
+            raise ValueError(f"HTTPException({status!s}): the status must be 300 to 599")
+        if not isinstance(detail, str | None):
+            raise TypeError(f"HTTPException({status}): the detail is a str, not {detail!r:.200}")
         self.status = status
         self.detail = PHRASES.get(status, "Error") if detail is None else detail
         self.headers = Headers(headers or ())

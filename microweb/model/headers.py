@@ -79,7 +79,7 @@ class RequestHeaders(MultiDict):
         values = self.getlist(name)
         if not values:
             raise KeyError(name)
-        return ("; " if name.lower() == "cookie" else ", ").join(values)
+        return _joined(name, values)
 
     def getlist(self, name: str) -> list[str]:
         """Every value of the header `name`, in order; an empty list if there is none."""
@@ -87,7 +87,10 @@ class RequestHeaders(MultiDict):
 
     def items(self) -> ItemsView[str, str]:
         """One (name, value) for each name, with the value that `[]` gives."""
-        return {name: self[name] for name in self}.items()
+        values: dict[str, list[str]] = {}
+        for name, value in self._pairs:
+            values.setdefault(name, []).append(value)
+        return {name: _joined(name, several) for name, several in values.items()}.items()
 
 
 class Headers(RequestHeaders, MutableMapping[str, str]):
@@ -100,6 +103,8 @@ class Headers(RequestHeaders, MutableMapping[str, str]):
 
     def __init__(self, headers: Mapping[str, str] | Pairs = ()) -> None:
         self._pairs = []
+        if isinstance(headers, MultiDict):
+            headers = headers.multi_items()  # items() would merge Set-Cookie
         if headers:
             for name, value in headers.items() if isinstance(headers, Mapping) else headers:
                 self.add(name, value)
@@ -128,6 +133,10 @@ class Headers(RequestHeaders, MutableMapping[str, str]):
         return twin
 
 
+def _joined(name: str, values: list[str]) -> str:
+    return ("; " if name.lower() == "cookie" else ", ").join(values)
+
+
 def _checked(name: str, value: str) -> tuple[str, str]:
     if not isinstance(name, str) or not isinstance(value, str):
         raise TypeError(f"header {name!r}: {value!r}: name and value must both be str")
@@ -144,4 +153,5 @@ def _checked(name: str, value: str) -> tuple[str, str]:
             f"header {name!r} is hop-by-hop: it is about the connection, which belongs to"
             " the server side (PEP 3333, 'Other HTTP Features'); leave it to the server"
         )
-    return name, value
+    # Blanks around a value are no part of it (RFC 9110, 5.5), and some servers refuse them.
+    return name, value.strip(" \t")

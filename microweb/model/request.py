@@ -92,10 +92,10 @@ class Request:
     @property
     def url(self) -> str:
         """The absolute URL that was asked for, percent-encoded."""
-        query = f"?{self.query_string}" if self.query_string else ""
-        return self._absolute(self.path) + query
+        query = quote(self.query_string.encode("latin-1"), safe=PATH_SAFE + "%?")
+        return self._absolute(self.path) + ("?" + query if query else "")
 
-    def url_for(self, name: str, **path_params: Any) -> str:
+    def url_for(self, name: str, /, **path_params: Any) -> str:
         """The absolute URL of the route `name`: see `App.url_path_for`."""
         return self._absolute("") + self.app.url_path_for(name, **path_params)
 
@@ -145,7 +145,9 @@ class Request:
             ) from None
         except ValueError:
             raise HTTPException(
-                400, "The body is JSON that cannot be read: too deep, or a number too long."
+                400,
+                "The body is JSON that cannot be read: too deep, a number too long or too large,"
+                " or NaN or Infinity, which JSON does not have.",
             ) from None
 
     async def read(self) -> bytes:
@@ -184,6 +186,9 @@ class Request:
 
 def parse_parameters(text: str) -> list[tuple[str, str]]:
     """The pairs of an application/x-www-form-urlencoded text (WHATWG URL, 5.1)."""
+    if not text.isascii():
+        # What nobody encoded came as Latin-1 through both doors, and means UTF-8.
+        text = text.encode("latin-1").decode("utf-8", "replace")
     try:
         return parse_qsl(
             text, keep_blank_values=True, errors="replace", max_num_fields=MAX_PARAMETERS
@@ -247,7 +252,7 @@ def _finite(text: str) -> float:
     return number
 
 
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NO_BRACKETS = re.compile(r"[^][{}]+")
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _decode = json.JSONDecoder(parse_constant=_not_json, parse_float=_finite).decode
