@@ -185,8 +185,8 @@ class Core:
         app._served = True
         self.app = app
         self._adapt = adapt
-        # By identity: two handlers may compare equal, and some cannot be hashed.
-        self._calls: dict[int, Call] = {}
+        # By the route, or by the identity of an exception handler: some cannot be hashed.
+        self._calls: dict[object, Call] = {}
         self._enter = compose(app.layers, self.dispatch, self.answer)
         # Without layers there is nothing between the outer edge and the innermost step.
         self.respond: CallNext = self._through_layers if app.layers else self.dispatch
@@ -209,7 +209,7 @@ class Core:
             request.path_params = found
             if request.method != "GET":
                 await request.read()
-            call, awaits = self._calls.get(id(route.handler)) or self.call_for(route.handler)
+            call, awaits = self._calls.get(route) or self._call_for(route, route.handler)
             value = call(request, **found) if found else call(request)
             if awaits:
                 value = await value
@@ -271,11 +271,11 @@ class Core:
                 logger.exception("the exception handler %s failed too", describe(handler))
         return PlainTextResponse(PHRASES[500], 500)
 
-    def call_for(self, handler: Handler) -> Call:
+    def _call_for(self, key: object, handler: Handler) -> Call:
         """What the gateway makes of a handler, made once."""
-        call = self._calls.get(id(handler))
+        call = self._calls.get(key)
         if call is None:
-            call = self._calls[id(handler)] = self._adapt(handler)
+            call = self._calls[key] = self._adapt(handler)
         return call
 
     def _without_route(self, request: Request, miss: Miss) -> Response:
@@ -307,7 +307,7 @@ class Core:
     async def _handle(
         self, handler: ExceptionHandler, request: Request, error: Exception
     ) -> Response:
-        call, awaits = self.call_for(handler)
+        call, awaits = self._call_for(id(handler), handler)
         value = call(request, error)
         if awaits:
             value = await value

@@ -281,36 +281,33 @@ class _Node:
         Where there is none: None, and the set of the methods that the path does take.
         """
         count = len(segments)
-        depth, values = 0, ()
-        node = self
+        node, depth, values = self, 0, ()
         # Where several ways go on, the best is followed and the others wait on this pile.
         waiting: list[tuple[_Node, int, tuple[Any, ...]]] = []
-        allow: set[str] = set()
+        allow: set[str] | None = None
         while True:
             if depth == count:
-                route = node.routes.get(method)
-                if route is not None:
-                    return route, values
-                allow.update(node.routes)
+                if method in node.routes:
+                    return node.routes[method], values
+                allow = {*node.routes, *(allow or ())}
             else:
                 segment = segments[depth]
+                depth += 1
                 if node.paths:
                     for after, there in node.paths.items():
                         end = count - after
-                        if depth < end and (rest := "/".join(segments[depth:end])):
+                        if depth <= end and (rest := "/".join(segments[depth - 1 : end])):
                             waiting.append((there, end, (*values, rest)))
                 if node.edges:
                     for edge in node.edges:
                         found = edge.match(segment)
                         if found is not None:
-                            waiting.append((edge.node, depth + 1, values + found))
-                literal = node.literals.get(segment)
-                if literal is not None:
-                    node = literal
-                    depth += 1
+                            waiting.append((edge.node, depth, values + found))
+                if segment in node.literals:
+                    node = node.literals[segment]
                     continue
             if not waiting:
-                return None, allow
+                return None, allow or set()
             node, depth, values = waiting.pop()
 
 

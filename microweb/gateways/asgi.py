@@ -128,7 +128,7 @@ class ASGIGateway(PerProcess):
         status, body = response.status, response.body
         has_body = request.method != "HEAD" and status not in BODILESS
         headers: list[tuple[bytes, bytes]]
-        if response._headers is None and response.iterator is None and status not in BODILESS:
+        if response._headers is None and has_body and response.iterator is None:
             # The commonest answer by far: its two headers are known without a dictionary.
             headers = [
                 (b"content-type", response._content_type.encode("latin-1")),

@@ -37,13 +37,7 @@ class Response:
     and what `Headers` raises.
     """
 
-    # Defaults live on the class: the usual response stores its body and nothing else.
-    status = 200
-    iterator: Chunks | None = None
-    background: Callable[[], Any] | None = None
     _content_type = OCTETS
-    _headers: Headers | None = None
-    _request: Request | None = None
 
     def __init__(
         self,
@@ -60,14 +54,15 @@ class Response:
             self.body = body
         else:
             self.body = _encoded(body)
-        if status != 200:
-            self.status = _checked_status(status)
+        self.status = status if status == 200 else _checked_status(status)
+        self.iterator: Chunks | None = None
+        self.background = background
+        self._headers: Headers | None = None
+        self._request: Request | None = None
         if content_type is not None:
             self.headers["content-type"] = content_type
         if headers is not None:
             self._set_headers(headers)
-        if background is not None:
-            self.background = background
 
     def _set_headers(self, headers: HeaderSource) -> None:
         given = Headers(headers)
@@ -226,7 +221,6 @@ class StreamingResponse(Response):
     """
 
     _content_type = TEXT
-    iterator: Chunks
 
     def __init__(
         self,
