@@ -187,6 +187,7 @@ class Core:
         self._adapt = adapt
         # By the route, or by the identity of an exception handler: some cannot be hashed.
         self._calls: dict[object, Call] = {}
+        self._match = app.match
         self._enter = compose(app.layers, self.dispatch, self.answer)
         # Without layers there is nothing between the outer edge and the innermost step.
         self.respond: CallNext = self._through_layers if app.layers else self.dispatch
@@ -202,7 +203,7 @@ class Core:
         found: Any  # the path's parameters, or the Miss
         value: Any
         try:
-            route, found = self.app.match(request.method, request.path)
+            route, found = self._match(request.method, request.path)
             if route is None:
                 return self._without_route(request, found)
             request.route = route

@@ -19,7 +19,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -294,14 +294,18 @@ class Threads(PerProcess):
         """
         context = copy_context()
         try:
-            return await self.submit(context, function, *args, **kwargs)
+            answer, _ = self.submit(context, function, *args, **kwargs)
+            return await answer
         finally:
             adopt(context)
 
     def submit(
         self, context: Context, function: Callable[..., T], /, *args: Any, **kwargs: Any
-    ) -> asyncio.Future[T]:
-        """Start a call in a worker thread; the future belongs to the running loop."""
+    ) -> tuple[asyncio.Future[T], Future[None]]:
+        """Start a call in a worker thread: its answer on the running loop, and the work itself.
+
+        The answer can be cancelled; the work goes on all the same, and ends when it ends.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
@@ -313,8 +317,7 @@ class Threads(PerProcess):
             else:
                 loop.call_soon_threadsafe(_settle, future, result, None)
 
-        self._pool.submit(work)
-        return future
+        return future, self._pool.submit(work)
 
 
 class ThreadIterator(AsyncIterator[Any]):
@@ -328,12 +331,11 @@ class ThreadIterator(AsyncIterator[Any]):
         self._chunks = chunks
         self._iterator: Iterator[Any] | None = None
         self._context = copy_context()
-        self._step: asyncio.Future[Any] | None = None
+        self._step: Future[None] | None = None
 
     async def __anext__(self) -> Any:
-        self._step = self._threads.submit(self._context, self._next)
-        # Shielded, so that a cancelled task still knows when the thread is done with its step.
-        chunk = await asyncio.shield(self._step)
+        answer, self._step = self._threads.submit(self._context, self._next)
+        chunk = await answer
         if chunk is _END:
             raise StopAsyncIteration
         return chunk
@@ -341,10 +343,11 @@ class ThreadIterator(AsyncIterator[Any]):
     async def aclose(self) -> None:
         """Close the iterator in a worker thread, after the step that may still be running."""
         if self._step is not None and not self._step.done():
-            await asyncio.wait([self._step])
+            await asyncio.wrap_future(self._step)
         close = getattr(self._iterator or self._chunks, "close", None)
         if close is not None:
-            await self._threads.submit(self._context, close)
+            closed, _ = self._threads.submit(self._context, close)
+            await closed
         adopt(self._context)
 
     def _next(self) -> Any:
