@@ -612,7 +612,14 @@ PARENT = os.getpid()
 def output_of(kind: str, program: str) -> list[str]:
     """What a process of its own prints, in lines."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(kind=kind) + program],
+        # Python 3.12 and later warn of a fork beside threads, which is what is tried here.
+        [
+            sys.executable,
+            "-W",
+            "ignore::DeprecationWarning",
+            "-c",
+            PROGRAM.format(kind=kind) + program,
+        ],
         check=True,
         capture_output=True,
         text=True,

@@ -376,7 +376,7 @@ def test_an_error_of_the_input_that_is_no_oserror_is_a_500_and_logged(
 def test_a_content_length_that_is_no_number_is_refused_unread(length: str) -> None:
     source = Input(b"hello")
     server = post(source, CONTENT_LENGTH=length, valid=False)
-    expected = "413 Request Entity Too Large" if length.isdecimal() else "400 Bad Request"
+    expected = "413 Content Too Large" if length.isdecimal() else "400 Bad Request"
     assert (server.status, source.asked) == (expected, [])
 
 

@@ -7,7 +7,13 @@ from http import HTTPStatus
 
 from .headers import Headers, Pairs
 
-PHRASES: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
+# RFC 9110, 15; http.HTTPStatus has the new words for these four only since Python 3.13.
+PHRASES: dict[int, str] = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
 
 
 class HTTPException(Exception):
