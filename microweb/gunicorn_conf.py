@@ -13,7 +13,8 @@ from .gateways.wsgi import WSGIGateway
 
 def post_worker_init(worker: Any) -> None:
     """Called in a worker that has loaded the application and takes no requests yet."""
-    if isinstance(worker.wsgi, WSGIGateway):
+    # gunicorn's ASGI worker has no such attribute; there the protocol itself tells the app.
+    if isinstance(getattr(worker, "wsgi", None), WSGIGateway):
         worker.wsgi.startup()
 
 

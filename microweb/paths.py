@@ -220,6 +220,9 @@ def _match_mixed(fullmatch: Any, names: list[tuple[str, Callable[[str], Any]]]) 
 def _parse_segment(
     text: str, raw: str, converters: Mapping[str, Converter]
 ) -> str | tuple[str | Parameter, ...]:
+    if raw.startswith("<") and raw.endswith(">"):
+        mend = "{" + raw[1:-1].rpartition(":")[2] + "}"
+        raise ValueError(f"route {text!r}: a parameter is written in braces: {mend}, not {raw}")
     parts: list[str | Parameter] = []
     for piece in re.split(r"(\{[^{}]*\})", raw):
         if piece.startswith("{") and piece.endswith("}"):

@@ -104,6 +104,11 @@ class Router:
         is unknown, and TypeError where the handler does not take the template's parameters.
         """
 
+        if not isinstance(path, str):
+            raise TypeError(
+                f'a route needs its path: write @app.get("/...") above {describe(path)}'
+            )
+
         def register(handler: HandlerT) -> HandlerT:
             self._register(path, methods, handler, name)
             return handler
@@ -209,7 +214,8 @@ class Router:
             if there is not None and method in there.methods:
                 raise ValueError(
                     f"route {method} {route.path!r} for {describe(route.handler)} is there already:"
-                    f" {there.path!r} for {describe(there.handler)}"
+                    f" {there.path!r} for {describe(there.handler)};"
+                    " give one of them another path or method"
                 )
         for method in route.methods:
             leaf.routes[method] = route

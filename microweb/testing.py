@@ -17,7 +17,12 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar
 from urllib.parse import unquote_to_bytes
 
-import httpx
+try:
+    import httpx
+except ModuleNotFoundError:
+    raise ModuleNotFoundError(
+        "microweb.testing needs httpx: in the checkout, .venv/bin/pip install -e '.[test]'"
+    ) from None
 
 from .app import App, propagate_errors
 from .gateways.bridge import Visit, app_loop
@@ -41,7 +46,7 @@ class TestClient(httpx.Client):
     def __init__(
         self,
         app: App | Callable[..., Any],
-        protocol: Literal["wsgi", "asgi"],
+        protocol: Literal["wsgi", "asgi"] | None = None,
         *,
         raise_server_exceptions: bool = False,
         wrap: Callable[[Any], Any] | None = None,
@@ -50,7 +55,9 @@ class TestClient(httpx.Client):
         **arguments: Any,
     ) -> None:
         if protocol not in _TRANSPORTS:
-            raise ValueError(f'TestClient(protocol={protocol!r}): it must be "wsgi" or "asgi"')
+            raise ValueError(
+                f'TestClient(app, protocol={protocol!r}): name the door, "wsgi" or "asgi"'
+            )
         door = getattr(app, protocol) if isinstance(app, App) else app
         self._transport_of_app = _TRANSPORTS[protocol](
             door, wrap(door) if wrap else door, raise_server_exceptions, root_path

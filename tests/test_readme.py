@@ -15,7 +15,7 @@ from .servers import ROOT, serving
 README = (ROOT / "README.md").read_text("utf-8")
 ENVIRONMENT, SERVE, TEST = (
     "python3 -m venv .venv",
-    ".venv/bin/gunicorn wsgi_app:app",
+    ".venv/bin/gunicorn --threads 4 wsgi_app:app",
     ".venv/bin/pytest",
 )
 
@@ -27,8 +27,9 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the files that the README tells to write."""
-    app, wsgi, asgi, layer, test = blocks("python")
-    (tmp_path / "hello.py").write_text(app + layer)
+    _, app, wsgi, asgi, layer, life, test = blocks("python")
+    imports = "from time import perf_counter\n"
+    (tmp_path / "hello.py").write_text(imports + app + layer + life)
     (tmp_path / "hello_wsgi.py").write_text(wsgi)
     (tmp_path / "hello_asgi.py").write_text(asgi)
     (tmp_path / "test_hello.py").write_text(test)
@@ -55,6 +56,21 @@ def test_the_application_of_your_own_serves_through_both_doors(
         assert re.fullmatch(r"app;dur=\d+\.\d", home.headers["server-timing"])
         assert httpx.get(server.url + "/hello/you").json() == {"hello": "you", "door": door}
         assert httpx.get(server.url + "/count/3").text == "1\n2\n3\n"
+        server.stop()
+        assert server.log().count("the end") == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [
+        ("gunicorn sync", "bare:wsgi_application"),
+        ("uvicorn", "bare:asgi_application"),
+    ],
+)
+def test_the_applications_without_a_framework_serve(tmp_path: Path, kind: str, target: str) -> None:
+    (tmp_path / "bare.py").write_text(blocks("python")[0])
+    with serving(kind, target, tmp_path, environment={"PYTHONPATH": str(tmp_path)}) as server:
+        assert httpx.get(server.url + "/tea").text == "You asked for /tea"
 
 
 def test_the_test_of_your_own_runs_through_both_doors(folder: Path) -> None:
@@ -76,5 +92,5 @@ def test_every_file_that_is_linked_is_there() -> None:
 
 
 def test_the_application_is_at_most_fifteen_lines_of_code() -> None:
-    code = [line for line in blocks("python")[0].splitlines() if line.strip()]
+    code = [line for line in blocks("python")[1].splitlines() if line.strip()]
     assert len(code) <= 15

@@ -26,8 +26,8 @@ DOORS = {
         verb="called",
         inward=("environ", "wsgi.input.read()"),
         outward=("start_response(status, headers)", "an iterable of bytes"),
-        specification="PEP 3333",
-        other="uvicorn asgi_app:app",
+        specification="WSGI (PEP 3333)",
+        other=".venv/bin/uvicorn asgi_app:app --port 8001",
     ),
     "asgi": Door(
         call="app.asgi(scope, receive, send)",
@@ -35,7 +35,7 @@ DOORS = {
         inward=("scope", "await receive()"),
         outward=("await send(start)", "await send(body)"),
         specification="ASGI 3.0",
-        other="gunicorn wsgi_app:app",
+        other=".venv/bin/gunicorn --threads 4 -b 127.0.0.1:8001 wsgi_app:app",
     ),
 }
 
@@ -62,5 +62,5 @@ def picture(protocol: str, server: str) -> str:
 <p class="name">microweb</p>
 <ul><li>Request and Response</li><li>layers and routes</li><li>your handlers</li></ul>
 </div>
-<figcaption>Arrows point the way that data goes.</figcaption>
+<figcaption>Arrows point the way that data goes, whoever makes the call.</figcaption>
 </figure>"""

@@ -53,13 +53,13 @@ def home_page(request: Request, started: datetime) -> str:
     loop = f"on the event loop {code(here.loop)}" if here.loop else "without an event loop"
     content = f"""
 <p class="back">microweb demo</p>
-<h1>You came in through the <strong class="door">{name}</strong> door.</h1>
+<h1>You came in through the <strong class="door {request.protocol}">{name}</strong> door.</h1>
 <p class="lead"><b>{escape(server) or "A server without a name"}</b> {door.verb}
 {code(door.call)} in process <b>{here.process}</b>, thread <b>{escape(here.thread)}</b>, {loop}.</p>
 {picture(request.protocol, server)}
 {facts(_details(request, how_known, started))}
-<p>To come in by the other door, run {code(door.other)} and open its home page. The handlers
-are the same, to the letter; only the gateway is another.</p>
+<p>To come in by the other door, run {code(door.other)} in a second terminal, and open
+port 8001. The handlers are the same, to the letter; only the gateway is another.</p>
 {"".join(_group(request, title) for title in LINKS)}
 <pre>{escape(_echo_command(request))}</pre>"""
     return page(request, f"microweb: the {name} door", content)
@@ -70,7 +70,7 @@ def _details(request: Request, how_known: str, started: datetime) -> list[tuple[
     if made == request.state.arrival:
         why = "a plain handler is called right there, where the server called the application."
     else:
-        why = "a plain handler gets a thread of its own, so that it cannot stop the loop."
+        why = "a plain handler runs in a worker thread, so that it cannot stop the loop."
     return [
         ("Which server", escape(how_known)),
         ("Page made in", f"Thread {code(made.thread)}: {why}"),

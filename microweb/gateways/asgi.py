@@ -200,10 +200,13 @@ class ASGIGateway(PerProcess):
     async def _start_and_respond(self, request: ASGIRequest) -> Response:
         # Only where the server has not driven the lifespan: some know nothing of it.
         try:
-            if self._entered is None:
-                self._entered = asyncio.get_running_loop().create_future()
-                self._living = asyncio.create_task(self._live_alone(self._entered))
-            await asyncio.shield(self._entered)
+            if not self.app.lifespans:
+                self._respond = self._composed()
+            else:
+                if self._entered is None:
+                    self._entered = asyncio.get_running_loop().create_future()
+                    self._living = asyncio.create_task(self._live_alone(self._entered))
+                await asyncio.shield(self._entered)
         except Exception as error:
             return await Core(self.app, self.adapt).fail(request, error)
         return await self._respond(request)

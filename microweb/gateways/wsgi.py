@@ -114,8 +114,19 @@ class WSGIGateway(PerProcess):
         self._leave: Callable[[], None] | None = None  # ends the application's life, once begun
         self._respond: Callable[[WSGIRequest], Response] = self._start_and_respond
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request (PEP 3333, "Specification Details")."""
+    def __call__(
+        self, environ: Environ, start_response: StartResponse | None = None
+    ) -> Iterable[bytes]:
+        """Answer one request (PEP 3333, "Specification Details").
+
+        Raises TypeError without `start_response`: then the caller is no WSGI server.
+        """
+        if start_response is None:
+            raise TypeError(
+                "app.wsgi was called with one argument, as no WSGI server does. An ASGI server"
+                " needs the other door, app.asgi: uvicorn asgi_app:app, where asgi_app.py has"
+                " `app = site.asgi`"
+            )
         # One context for the request, the iteration of its body and its close, so that what
         # a handler sets is not seen by the next request in this thread.
         context = copy_context()

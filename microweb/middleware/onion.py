@@ -8,6 +8,7 @@ a CallNext: an async function from a Request to a Response.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any
 
@@ -37,12 +38,30 @@ def is_async_layer(layer: Middleware) -> bool:
     cannot await, an async generator has no place to be given the response.
     """
     shape = shape_of(layer)
-    if shape in ("async", "generator"):
+    if shape in _FORMS:
+        _check_signature(layer, *_FORMS[shape])
         return shape == "async"
     raise TypeError(
         f"middleware {describe(layer)} is neither a generator function of (request) that"
-        " yields once nor an async function of (request, call_next)"
+        f" yields once nor an async function of (request, call_next){_SLIPS.get(shape, '')}"
     )
+
+
+_FORMS = {"generator": ("request",), "async": ("request", "call_next")}
+_SLIPS = {
+    "plain": "; did you forget its yield?",
+    "async generator": "; write it as the one or the other, not as both",
+}
+
+
+def _check_signature(layer: Middleware, *parameters: str) -> None:
+    try:
+        inspect.signature(layer).bind(*parameters)
+    except TypeError as error:
+        raise TypeError(
+            f"middleware {describe(layer)} does not fit: {error};"
+            f" its parameters should be ({', '.join(parameters)})"
+        ) from None
 
 
 def _generator_layer(layer: Middleware, inner: CallNext, answer: Answer) -> CallNext:

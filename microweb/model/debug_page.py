@@ -21,7 +21,8 @@ T = TypeVar("T")
 Part = tuple[str, ...]  # its kind, and its texts
 
 # Of what is longer than both ends together, the middle is left out and counted.
-ERRORS, GROUPS, CALLS = 3, 6, 10
+ERRORS, GROUPS = 3, 6
+CALLS = {"server": 2, "framework": 10, "handler": 10}
 AROUND = 3  # lines above and below the one that failed
 TEXT_LENGTH = 2000  # characters
 
@@ -75,7 +76,7 @@ def _trail(trail: list[Call], seam: str) -> Iterator[Part]:
             yield "seam", seam
         before = side
         yield "side", side, SIDES[side]
-        for call in _ends(calls, CALLS):
+        for call in _ends(calls, CALLS[side]):
             if isinstance(call, int):
                 yield "gap", f"{call:,} more calls"
                 continue
@@ -201,6 +202,7 @@ mark { background: none; color: inherit; text-decoration: underline 2px var(--ha
   text-underline-offset: 3px; }
 .message { white-space: pre-wrap; }
 .seam { margin: 1.4rem 0; padding-top: .5rem; border-top: 7px solid var(--ink); }
+@media (max-width: 46rem) { pre { white-space: pre-wrap; } pre b { width: auto; } }
 .how { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid; }
 footer { margin-top: 2.5rem; }
 </style>

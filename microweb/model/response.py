@@ -270,8 +270,9 @@ def to_response(value: Any, source: Any, status: int = 200) -> Response:
             return StreamingResponse(value, status)
         raise TypeError(f"{describe(source)} returned {_kind(value)}; {_mend(value)}")
     except Exception as error:
-        # The source has returned, so its traceback would not show it.
-        error.add_note(f"This came of a value that {describe(source)} returned.")
+        if describe(source) not in str(error):
+            # The source has returned, so its traceback would not show it.
+            error.add_note(f"This came of a value that {describe(source)} returned.")
         raise
 
 
@@ -317,7 +318,7 @@ def _from_tuple(value: tuple[Any, ...], source: Any) -> Response:
     if isinstance(value[0], (Response, tuple)):
         raise TypeError(
             f"{describe(source)} returned {_kind(value[0])} inside a tuple;"
-            " give the Response its status and headers itself"
+            " give the Response its status and headers itself: Response(body, status=201)"
         )
     response = to_response(value[0], source)
     response.status = _checked_status(status)
