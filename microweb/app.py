@@ -129,9 +129,9 @@ class App(Router):
         """Answer errors of a status or a class: `@app.exception_handler(404)`.
 
         `handler(request, error)` returns what any handler may; a bare value takes the
-        error's status, or 500. A status wins over a class, a class over its bases. 500 and
-        Exception are the last resort: they stand outside all layers, and the error they
-        answer is logged all the same.
+        error's status, or 500. A status wins over a class, a class over its bases. For an
+        unexpected error 500 and Exception are the last resort: they stand outside all layers,
+        and the error they answer is logged all the same.
         """
         if isinstance(what, bool) or not (
             (isinstance(what, int) and 300 <= what <= 599)
@@ -264,7 +264,7 @@ class Core:
 
             return debug_page(request, error)
         handlers = self.app.exception_handlers
-        handler = handlers.get(Exception) or handlers.get(500)
+        handler = handlers.get(500) or handlers.get(Exception)
         if handler is not None:
             try:
                 return await self._handle(handler, request, error)

@@ -126,9 +126,9 @@ class Router:
             raise ValueError(f"mount prefix {prefix!r}: parameters belong in Router(prefix=...)")
         if router is self or router in self._ancestors():
             raise ValueError(f"mount at {prefix or '/'!r}: a router cannot contain itself")
-        router._parents.append((self, prefix))
         for route in router.routes:
             self._adopt(route, prefix)
+        router._parents.append((self, prefix))
 
     def url_path_for(self, name: str, /, **path_params: Any) -> str:
         """The path of the route `name` with its parameters filled in, percent-encoded.
@@ -204,8 +204,7 @@ class Router:
         segments = (*above.segments, *route.template.segments[1:])
         template = Template(prefix + route.path, segments).checked()
         _check_signature(template, route.handler)
-        adopted = Route(template, route.methods, route.handler, self._qualified(route.name))
-        self._add(adopted)
+        self._add(Route(template, route.methods, route.handler, self._qualified(route.name)))
 
     def _add(self, route: Route) -> None:
         leaf = self._tree.leaf(route.template)
@@ -263,9 +262,10 @@ class _Node:
             if isinstance(segment, str):
                 node = node.literals.setdefault(segment, _Node())
             elif isinstance(segment[0], Parameter) and segment[0].kind == "path":
-                node.paths.setdefault(len(template.segments) - index - 1, _Node())
+                after = len(template.segments) - index - 1
+                there = node.paths.setdefault(after, _Node())
                 node.paths = dict(sorted(node.paths.items()))  # what has more after it is better
-                node = node.paths[len(template.segments) - index - 1]
+                node = there
             else:
                 node = node._edge(segment).node
         return node

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self
 from urllib.parse import unquote_to_bytes
 
 try:
@@ -27,7 +27,6 @@ except ModuleNotFoundError:
 from .app import App, propagate_errors
 from .gateways.bridge import Visit, app_loop
 
-T = TypeVar("T")
 RawHeaders = list[tuple[bytes, bytes]]
 
 
@@ -64,9 +63,9 @@ class TestClient(httpx.Client):
         )
         super().__init__(transport=self._transport_of_app, base_url=base_url, **arguments)
 
-    def __enter__(self: T) -> T:
-        super().__enter__()  # type: ignore[misc]
-        self._transport_of_app.startup()  # type: ignore[attr-defined]
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._transport_of_app.startup()
         return self
 
     def __exit__(

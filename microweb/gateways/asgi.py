@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from inspect import iscoroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ class ASGIRequest(Request):
         ]
 
     async def _receive_body(self, limit: int) -> bytes:
-        declared_length(self.header("content-length"), limit)
+        length = declared_length(self.header("content-length"), limit)
         chunks = []
         size = 0
         while True:
@@ -103,6 +104,8 @@ class ASGIRequest(Request):
             if size > limit:
                 raise too_large(limit)
             if not message.get("more_body", False):
+                if length is not None and size < length:
+                    raise ClientDisconnect  # its server should have said so
                 return b"".join(chunks)
 
 
@@ -234,11 +237,9 @@ class ASGIGateway(PerProcess):
         self, request: ASGIRequest, response: Response, start: Message, has_body: bool, send: Send
     ) -> None:
         source = response.iterator
-        chunks: AsyncIterator[Any] = (
-            aiter(source)
-            if isinstance(source, AsyncIterable)
-            else ThreadIterator(self._threads, source or ())
-        )
+        if not isinstance(source, AsyncIterable):
+            source = ThreadIterator(self._threads, source or ())
+        chunks = aiter(source)
         try:
             if request.disconnected:
                 return
@@ -253,7 +254,7 @@ class ASGIGateway(PerProcess):
             pass
         finally:
             try:
-                await aclose(chunks)
+                await aclose(chunks, source)
             finally:
                 if response.background is not None:
                     await self._run_background(response.background)
@@ -277,8 +278,8 @@ class ASGIGateway(PerProcess):
         try:
             if shape_of(background) == "async":
                 await background()
-            else:
-                await self._threads.call(background)
+            elif iscoroutine(outcome := await self._threads.call(background)):
+                await outcome  # of a lambda around an async function
         except Exception:
             logger.exception("background %s failed", describe(background))
 
@@ -315,7 +316,10 @@ class _WhileConnected:
         # A server may end the request's body twice; one that never waits is not asked for ever.
         ends = 0
         while ends < 3:
-            message = await self._receive()
+            try:
+                message = await self._receive()
+            except Exception:
+                message = {"type": "http.disconnect"}  # a server that fails here has no client
             if message["type"] == "http.disconnect":
                 self.lost = True
                 if self._task is not None:

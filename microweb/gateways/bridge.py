@@ -10,7 +10,10 @@ posted to it by the loop, and done there.
 
 Context variables travel with each crossing: the other side starts with a copy, and what
 it changed is set here afterwards. A value can cross, but a token cannot: `var.reset(token)`
-works only on the side where the token was made.
+works only on the side where the token was made. That no variable goes from one request to
+the next is the work of the WSGI gateway, and under ASGI of the server, which gives each
+request a task. (uvicorn starts a pipelined request from inside the one before it, and needs
+`--reset-contextvars` to keep those two apart.)
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from ..model.response import to_close
 from .process import PerProcess
 
 T = TypeVar("T")
@@ -49,6 +53,7 @@ class AppLoop(PerProcess):
 
     def renew(self) -> None:
         self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def get(self) -> asyncio.AbstractEventLoop:
@@ -57,14 +62,20 @@ class AppLoop(PerProcess):
             with self._lock:
                 if self._loop is None:
                     loop = asyncio.new_event_loop()
-                    threading.Thread(
+                    self._thread = threading.Thread(
                         target=_run_forever, args=(loop,), name="microweb-loop", daemon=True
-                    ).start()
+                    )
+                    self._thread.start()
                     self._loop = loop
         return self._loop
 
     def visit(self) -> Visit:
-        """A visit of this thread to the loop."""
+        """A visit of this thread to the loop. Raises RuntimeError in the loop's own thread."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError(
+                "code on the app's event loop calls an app that would wait for the same loop;"
+                " call it in a thread: `await asyncio.to_thread(...)`"
+            )
         return Visit(self.get())
 
     def iterate(self, chunks: AsyncIterable[Any]) -> LoopIterator:
@@ -123,6 +134,7 @@ class Visit:
             self._task.add_done_callback(ended)
 
         def ended(task: asyncio.Task[_Outcome]) -> None:
+            self._task = None
             if task.cancelled():  # before its first step
                 coroutine.close()
                 self._end(_Outcome(None, _cancelled(), context))
@@ -194,7 +206,7 @@ class Visit:
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
-        else:
+        elif not self.over:
             self._end(_Outcome(None, _cancelled(), Context()))
 
 
@@ -241,6 +253,7 @@ class LoopIterator(Iterator[Any]):
 
     def __init__(self, visit: Visit, chunks: AsyncIterable[Any]) -> None:
         self._visit = visit
+        self._source = chunks
         self._chunks = aiter(chunks)
         self._started = False
 
@@ -261,7 +274,7 @@ class LoopIterator(Iterator[Any]):
         """Close the async iterator on the loop, and wait until it is."""
         if not self._started:
             self._started = True
-            self._visit.run(aclose(self._chunks))
+            self._visit.run(aclose(self._chunks, self._source))
         elif not self._visit.over:
             self._visit.resume(False)
             self._visit.wait()
@@ -272,7 +285,7 @@ class LoopIterator(Iterator[Any]):
                 if not await self._visit.give(chunk):
                     break
         finally:
-            await aclose(self._chunks)
+            await aclose(self._chunks, self._source)
         return _END
 
 
@@ -344,10 +357,10 @@ class ThreadIterator(AsyncIterator[Any]):
         """Close the iterator in a worker thread, after the step that may still be running."""
         if self._step is not None and not self._step.done():
             await asyncio.wrap_future(self._step)
-        close = getattr(self._iterator or self._chunks, "close", None)
-        if close is not None:
-            closed, _ = self._threads.submit(self._context, close)
-            await closed
+        for thing in to_close(self._iterator, self._chunks):
+            if hasattr(thing, "close"):
+                closed, _ = self._threads.submit(self._context, thing.close)
+                await closed
         adopt(self._context)
 
     def _next(self) -> Any:
@@ -356,10 +369,11 @@ class ThreadIterator(AsyncIterator[Any]):
         return next(self._iterator, _END)
 
 
-async def aclose(chunks: AsyncIterable[Any]) -> None:
-    """Close an async iterator, if it is of a kind that can be closed."""
-    if hasattr(chunks, "aclose"):
-        await chunks.aclose()
+async def aclose(iterator: AsyncIterator[Any], source: Any) -> None:
+    """Close an async iterator and what it came from, as far as they can be closed."""
+    for thing in to_close(iterator, source):
+        if hasattr(thing, "aclose"):
+            await thing.aclose()
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

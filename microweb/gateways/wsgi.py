@@ -9,6 +9,8 @@ import atexit
 import threading
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from contextvars import Context, copy_context
+from functools import partial
+from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..app import Core, logger
@@ -16,7 +18,7 @@ from ..middleware import is_async_layer
 from ..model.errors import PHRASES, ClientDisconnect, HTTPException
 from ..model.lazy import lazy
 from ..model.request import Request, declared_length, too_large
-from ..model.response import BODILESS, Response, describe, encode_chunk
+from ..model.response import BODILESS, Response, describe, encode_chunk, to_close
 from ..model.shape import shape_of
 from ..model.types import Call, Handler
 from .lifespan import is_async_life, life
@@ -47,7 +49,7 @@ class WSGIRequest(Request):
 
     protocol = "wsgi"
     environ: Environ
-    visit: Visit | None = None  # while something of this request runs on the app's loop
+    visit: Visit | None = None  # once something of this request has run on the app's loop
 
     def __init__(self, app: App, environ: Environ) -> None:
         self.app = app
@@ -111,6 +113,7 @@ class WSGIGateway(PerProcess):
 
     def renew(self) -> None:
         self._lock = threading.Lock()
+        self._starting = 0  # the thread that begins the application's life just now
         self._leave: Callable[[], None] | None = None  # ends the application's life, once begun
         self._respond: Callable[[WSGIRequest], Response] = self._start_and_respond
 
@@ -176,9 +179,17 @@ class WSGIGateway(PerProcess):
         For a server's hook (`microweb.gunicorn_conf`); without one the first request calls
         it. What a lifespan raises is raised, and the next call tries again.
         """
+        if self._starting == threading.get_ident():
+            raise RuntimeError("a lifespan calls its own app, which is still starting")
         with self._lock:
             if self._leave is None:
-                self._leave = self._enter()
+                # A context of its own from start to end: not that of the first request.
+                context = copy_context()
+                self._starting = threading.get_ident()
+                try:
+                    self._leave = partial(context.run, context.run(self._enter))
+                finally:
+                    self._starting = 0
                 self._respond = self._composed()
                 atexit.register(self.shutdown)
 
@@ -249,20 +260,25 @@ class WSGIGateway(PerProcess):
         return app_loop
 
     def _visit(self, request: WSGIRequest, coroutine: Coroutine[Any, Any, T]) -> T:
-        visit = request.visit = self._loop.visit()
+        # It stays when it is over: what is left of it on the loop must not read wsgi.input.
         try:
-            return visit.run(coroutine)
-        finally:
-            request.visit = None
+            request.visit = self._loop.visit()
+        except RuntimeError:
+            coroutine.close()
+            raise
+        return request.visit.run(coroutine)
 
     def _stream(self, response: Response, has_body: bool, context: Context) -> _Body:
         source = [response.body] if response.iterator is None else response.iterator
-        chunks = self._loop.iterate(source) if isinstance(source, AsyncIterable) else iter(source)
+        if isinstance(source, AsyncIterable):
+            source = self._loop.iterate(source)
+        chunks = iter(source)
 
         def close() -> None:
             try:
-                if hasattr(chunks, "close"):
-                    chunks.close()
+                for thing in to_close(chunks, source):
+                    if hasattr(thing, "close"):
+                        thing.close()
             finally:
                 if response.background is not None:
                     self._run_background(response.background)
@@ -271,10 +287,9 @@ class WSGIGateway(PerProcess):
 
     def _run_background(self, background: Callable[[], Any]) -> None:
         try:
-            if shape_of(background) == "async":
-                self._loop.visit().run(background())
-            else:
-                background()
+            # Not only of an async function: a lambda may have called one.
+            if iscoroutine(outcome := background()):
+                self._loop.visit().run(outcome)
         except Exception:
             logger.exception("background %s failed", describe(background))
 

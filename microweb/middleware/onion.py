@@ -67,41 +67,31 @@ def _check_signature(layer: Middleware, *parameters: str) -> None:
 def _generator_layer(layer: Middleware, inner: CallNext, answer: Answer) -> CallNext:
     async def run(request: Request) -> Response:
         paused: Generator[None, Response, Any] = layer(request)
+        response: Response | None = None
+        what = "returned without a yield"
         try:
             next(paused)
-        except StopIteration as stop:
-            return _own_answer(stop.value, request, layer, "returned without a yield")
-        except Exception as error:
-            if (response := await answer(request, error)) is None:
-                raise
-            return response
-        try:
-            response = await inner(request)
-        except Exception as error:
             try:
+                response = await inner(request)
+            except Exception as error:
+                what = f"caught {error!r}"
                 paused.throw(error)
-            except StopIteration as stop:
-                return _own_answer(stop.value, request, layer, f"caught {error!r}")
-            except Exception as raised:
-                if (answered := await answer(request, raised)) is None:
-                    raise
-                return answered
-            raise _yielded_twice(layer, paused) from error
-        except BaseException:
-            # Cancelled: the layer's `finally` runs now, not whenever it is collected.
-            paused.close()
-            raise
-        try:
-            paused.send(response)
-        except StopIteration as stop:
-            if stop.value is None:
-                return response
-            return to_response(stop.value, layer).for_request(request)
-        except Exception as error:
-            if (response := await answer(request, error)) is None:
+            except BaseException:
+                # Cancelled: the layer's `finally` runs now, not whenever it is collected.
+                paused.close()
                 raise
-            return response
-        raise _yielded_twice(layer, paused)
+            else:
+                paused.send(response)
+        except StopIteration as stop:
+            if stop.value is None and response is not None:
+                return response
+            return _own_answer(stop.value, request, layer, what)
+        except Exception as error:
+            if (answered := await answer(request, error)) is None:
+                raise
+            return answered
+        paused.close()
+        raise RuntimeError(f"middleware {describe(layer)} yielded twice; a layer yields once")
 
     return run
 
@@ -125,8 +115,3 @@ def _own_answer(value: Any, request: Request, layer: Middleware, what: str) -> R
             f"middleware {describe(layer)} {what} and returned no response"
         ) from None
     return to_response(value, layer).for_request(request)
-
-
-def _yielded_twice(layer: Middleware, paused: Generator[Any, Any, Any]) -> RuntimeError:
-    paused.close()
-    return RuntimeError(f"middleware {describe(layer)} yielded twice; a layer yields once")

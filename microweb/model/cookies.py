@@ -54,6 +54,8 @@ def format_cookie(
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"cookie name {name!r} is not a token (RFC 6265, 4.1.1)")
+    if not isinstance(value, str):
+        raise TypeError(f"cookie {name!r}: the value must be str, not {value!r:.200}")
     parts = [f"{name}={_quote(value)}"]
     if expires is not None:
         if expires.tzinfo is None:

@@ -12,7 +12,7 @@ class lazy(Generic[T]):
     """Compute once per instance, then be a plain attribute.
 
     `functools.cached_property` does the same, but until Python 3.12 it takes a lock that
-    all instances share; a request belongs to one thread at a time and needs none.
+    all instances share. A request belongs to one thread at a time and needs none.
     """
 
     def __init__(self, compute: Callable[[Any], T]) -> None:

@@ -86,6 +86,7 @@ class Request:
         host = self.header("host")
         if host is None:
             name, port = self.server
+            name = f"[{name}]" if ":" in name else name  # IPv6 (RFC 3986, 3.2.2)
             host = name if port in (0, _PORTS.get(self.scheme)) else f"{name}:{port}"
         return host
 
@@ -164,9 +165,12 @@ class Request:
                 return b""
             try:
                 self._body = await self._receive_body(self.app.max_body_size)
-            except HTTPException as error:
+            except BaseException as error:  # cancelled by a timeout, too
                 # A second try would find the rest, and take it for the whole.
-                self._unreadable = error
+                if not isinstance(error, HTTPException):
+                    self._unreadable = HTTPException(400, "The body was read in part only.")
+                else:
+                    self._unreadable = error
                 raise
         return self._body
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Self
 from urllib.parse import quote
 
 from .cookies import format_cookie
@@ -22,7 +22,6 @@ BODILESS = frozenset({204, 304})
 
 HeaderSource = Mapping[str, str] | Pairs
 Chunks = Iterable[str | bytes] | AsyncIterable[str | bytes]
-R = TypeVar("R", bound="Response")
 
 
 class Response:
@@ -122,7 +121,7 @@ class Response:
         """Ask the client to forget a cookie; path and domain must be those it was set with."""
         self.set_cookie(name, "", max_age=0, path=path, domain=domain, **attributes)
 
-    def copy(self: R) -> R:
+    def copy(self) -> Self:
         """A twin whose status, headers and body can be changed without changing this one."""
         twin = self.__class__.__new__(self.__class__)
         twin.__dict__.update(self.__dict__)
@@ -130,14 +129,14 @@ class Response:
             twin._headers = self._headers.copy()
         return twin
 
-    def checked(self: R) -> R:
+    def checked(self) -> Self:
         """This response. Raises ValueError or TypeError if it was spoilt since it was made."""
         _checked_status(self.status)
         if type(self.body) is not bytes:
             raise TypeError(f"a Response's body must stay bytes, but it is {_kind(self.body)}")
         return self
 
-    def for_request(self: R, request: Request) -> R:
+    def for_request(self, request: Request) -> Self:
         """This response, if it was made for this request; otherwise a copy that is.
 
         Layers may change a response. One that a handler keeps and returns again and again
@@ -296,6 +295,14 @@ def encode_chunk(chunk: Any) -> bytes:
     raise TypeError(
         f"a streamed body is made of str or bytes, but its iterator gave {_kind(chunk)}"
     )
+
+
+def to_close(iterator: Any, source: Any) -> tuple[Any, ...]:
+    """What has to be closed after a streamed body: its iterator, and what that came from.
+
+    The `__iter__` of a file or a cursor may be a generator, whose end closes nothing else.
+    """
+    return (iterator,) if iterator is source else (iterator, source)
 
 
 def describe(function: Any) -> str:

@@ -1,0 +1,339 @@
+"""Where two lives meet and one ends first: nothing is read twice, lost, left open or waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+from microweb import App, Request, Response, StreamingResponse
+from microweb.testing import TestClient
+
+from .conftest import Connect, Protocol
+
+SECONDS = 20
+CallNext = Callable[[Request], Awaitable[Response]]
+word: ContextVar[str] = ContextVar("word", default="unset")
+
+
+class Slow(BytesIO):
+    """wsgi.input whose second read waits until it may go on."""
+
+    def __init__(self, may_go_on: threading.Event) -> None:
+        super().__init__()
+        self.may_go_on = may_go_on
+        self.pieces = [b"first half,", b"second half"]
+
+    def read(self, size: int | None = -1) -> bytes:
+        if len(self.pieces) == 1:
+            assert self.may_go_on.wait(SECONDS)
+        return self.pieces.pop(0) if self.pieces else b""
+
+
+def impatient_app(gave_up: threading.Event) -> App:
+    app = App()
+
+    @app.middleware
+    async def impatient(request: Request, call_next: CallNext) -> Response:
+        try:
+            await asyncio.wait_for(request.read(), 0.05)
+        except TimeoutError:
+            gave_up.set()
+        return await call_next(request)
+
+    app.post("/")(lambda request: request.body)
+    return app
+
+
+def wsgi_call(
+    app: App, method: str = "GET", body_input: BytesIO | None = None, **environ: str
+) -> tuple[str, bytes]:
+    statuses: list[str] = []
+    native: dict[str, Any] = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": "/",
+        "SERVER_NAME": "test",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": body_input,
+        "wsgi.input_terminated": True,
+        **environ,
+    }
+    body = b"".join(app.wsgi(native, lambda status, headers: statuses.append(status)))
+    return statuses[0], body
+
+
+def asgi_scope(method: str = "GET", **scope: Any) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "path": "/",
+        "headers": [],
+        **scope,
+    }
+
+
+def test_a_body_whose_reading_was_given_up_is_never_taken_for_the_whole_under_wsgi() -> None:
+    gave_up = threading.Event()
+    answer = wsgi_call(
+        impatient_app(gave_up),
+        "POST",
+        HTTP_TRANSFER_ENCODING="chunked",
+        body_input=Slow(gave_up),
+    )
+    assert answer == ("400 Bad Request", b"The body was read in part only.")
+
+
+def test_a_body_whose_reading_was_given_up_is_never_taken_for_the_whole_under_asgi() -> None:
+    gave_up = threading.Event()
+    sent: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        messages.put_nowait({"type": "http.request", "body": b"first half,", "more_body": True})
+
+        async def receive() -> dict[str, Any]:
+            if gave_up.is_set():
+                return {"type": "http.request", "body": b"second half"}
+            return await messages.get()
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await impatient_app(gave_up).asgi(asgi_scope("POST"), receive, send)
+
+    asyncio.run(main())
+    assert sent[0]["status"] == 400
+
+
+def test_what_an_async_layer_leaves_behind_reads_no_wsgi_input_and_calls_no_handler() -> None:
+    app = App()
+    errors: list[BaseException | None] = []
+    may_go_on, done = threading.Event(), threading.Event()
+    tasks = set()
+
+    class Input(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise AssertionError("wsgi.input was read")
+
+    @app.middleware
+    async def early(request: Request, call_next: CallNext) -> str:
+        async def later() -> None:
+            await asyncio.to_thread(may_go_on.wait, SECONDS)
+            for late in (request.read, lambda: call_next(request)):
+                try:
+                    await late()
+                except RuntimeError as error:
+                    errors.append(error)
+            done.set()
+
+        tasks.add(asyncio.create_task(later()))
+        return "early"
+
+    @app.post("/")
+    def handler(request: Request) -> str:
+        raise AssertionError("called")
+
+    answer = wsgi_call(app, "POST", CONTENT_LENGTH="3", body_input=Input(b"abc"))
+    assert answer == ("200 OK", b"early")
+    may_go_on.set()
+    assert done.wait(SECONDS)
+    # The late call_next ends in a response, a 500 that nobody reads.
+    assert ["the request is over" in str(error) for error in errors] == [True]
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_lifespan_under_wsgi_has_a_context_of_its_own_from_start_to_end(kind: str) -> None:
+    app = App()
+    ended: list[str] = []
+
+    if kind == "def":
+
+        @app.lifespan
+        def life(app: App) -> Iterator[None]:
+            token = word.set("the lifespan's")
+            yield
+            ended.append(word.get())
+            word.reset(token)
+
+    else:
+
+        @app.lifespan
+        async def async_life(app: App) -> AsyncIterator[None]:
+            token = word.set("the lifespan's")
+            yield
+            ended.append(word.get())
+            word.reset(token)
+
+    app.get("/")(lambda request: word.get())
+    assert [wsgi_call(app)[1] for _ in range(3)] == [b"unset"] * 3
+    app.wsgi.shutdown()
+    assert ended == ["the lifespan's"]
+
+
+def test_an_app_that_would_wait_for_its_own_loop_is_told_so(caplog: Any) -> None:
+    inner, outer = App(), App()
+
+    @inner.get("/")
+    async def inside(request: Request) -> str:
+        return "inner"
+
+    @outer.get("/")
+    async def at_once(request: Request) -> str:
+        return TestClient(inner, "wsgi").get("/").text
+
+    @outer.get("/thread")
+    async def in_a_thread(request: Request) -> str:
+        return await asyncio.to_thread(lambda: TestClient(inner, "wsgi").get("/").text)
+
+    client = TestClient(outer, "wsgi")
+    assert client.get("/").text == "Internal Server Error"
+    assert "await asyncio.to_thread" in caplog.text
+    assert client.get("/thread").text == "inner"
+
+
+def test_a_lifespan_that_calls_its_own_app_is_told_so(caplog: Any) -> None:
+    app = App()
+    answers: list[str] = []
+
+    @app.lifespan
+    def warm_up(app: App) -> Iterator[None]:
+        answers.append(wsgi_call(app)[0])
+        yield
+
+    app.get("/")(lambda request: "warm")
+    assert wsgi_call(app) == ("200 OK", b"warm")
+    assert answers == ["500 Internal Server Error"]
+    assert "still starting" in caplog.text
+
+
+class Cursor:
+    """Like a database's: iterated by a generator, closed by itself."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def __iter__(self) -> Iterator[str]:
+        yield from ("a", "b")
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class AsyncCursor:
+    def __init__(self) -> None:
+        self.closed = 0
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        yield "a"
+        yield "b"
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("kind", [Cursor, AsyncCursor])
+def test_what_is_iterated_by_a_generator_of_its_own_is_closed_once_itself(
+    connect: Connect, kind: Any, method: str
+) -> None:
+    app, cursor = App(), kind()
+    app.get("/")(lambda request: StreamingResponse(cursor))
+    assert connect(app).request(method, "/").text == ("ab" if method == "GET" else "")
+    assert cursor.closed == 1
+
+
+def test_a_background_call_may_be_a_lambda_around_an_async_function(connect: Connect) -> None:
+    app = App()
+    done: list[str] = []
+
+    async def send_mail(to: str) -> None:
+        await asyncio.sleep(0)
+        done.append(to)
+
+    app.get("/")(lambda request: Response(b"ok", background=lambda: send_mail("ada")))
+    assert connect(app).get("/").text == "ok"
+    assert done == ["ada"]
+
+
+def test_a_body_shorter_than_its_content_length_reaches_no_handler() -> None:
+    app = App()
+    app.post("/")(lambda request: request.body)
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"half", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(app.asgi(asgi_scope("POST", headers=[(b"content-length", b"8")]), receive, send))
+    assert sent[0]["status"] == 400
+    assert wsgi_call(app, "POST", CONTENT_LENGTH="8", body_input=BytesIO(b"half"))[0] == (
+        "400 Bad Request"
+    )
+
+
+def test_a_server_that_fails_to_receive_ends_the_stream_and_nothing_is_left() -> None:
+    app = App()
+    closed: list[str] = []
+
+    @app.get("/")
+    async def endless(request: Request) -> AsyncIterator[str]:
+        try:
+            yield "first"
+            await asyncio.Event().wait()
+        finally:
+            closed.append("closed")
+
+    async def receive() -> dict[str, Any]:
+        raise RuntimeError("the server's own trouble")
+
+    async def send(message: dict[str, Any]) -> None:
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        async with asyncio.timeout(SECONDS):
+            await app.asgi(asgi_scope(), receive, send)
+
+    asyncio.run(main())
+    assert closed == ["closed"]
+
+
+def test_for_an_unexpected_error_a_status_wins_over_the_class(connect: Connect) -> None:
+    app = App()
+    app.exception_handler(Exception)(lambda request, error: "by class")
+    app.exception_handler(500)(lambda request, error: "by status")
+
+    @app.get("/")
+    def broken(request: Request) -> None:
+        raise LookupError
+
+    response = connect(app).get("/")
+    assert (response.status_code, response.text) == (500, "by status")
+
+
+def test_an_ipv6_server_without_a_host_header_has_a_url_with_brackets(protocol: Protocol) -> None:
+    app = App()
+    app.get("/")(lambda request: request.url)
+    if protocol == "wsgi":
+        body = wsgi_call(app, SERVER_NAME="::1", SERVER_PORT="8000")[1]
+    else:
+        bodies: list[bytes] = []
+
+        async def receive() -> dict[str, Any]:
+            raise AssertionError("a GET has no body to receive")
+
+        async def send(message: dict[str, Any]) -> None:
+            bodies.append(message.get("body", b""))
+
+        asyncio.run(app.asgi(asgi_scope(server=("::1", 8000)), receive, send))
+        body = b"".join(bodies)
+    assert body == b"http://[::1]:8000/"
