@@ -162,7 +162,10 @@ class Router:
                 return route, {}
         route, found = self._tree.walk(path.split("/"), method)
         if route is not None:
-            return route, dict(zip(route.parameter_names, found))  # noqa: B905 - twice as fast
+            names = route.parameter_names
+            if len(names) == 1:  # most have one; this is five times as fast as zip
+                return route, {names[0]: found[0]}
+            return route, dict(zip(names, found, strict=True))
         return None, Miss(found, None if found else self._with_other_slash(path))
 
     def methods(self) -> set[str]:
@@ -258,7 +261,8 @@ class _Node:
     def leaf(self, template: Template) -> _Node:
         """The node that a template leads to, made where it is missing."""
         node = self
-        for index, segment in enumerate(template.segments):
+        # What is before the first slash is empty, in templates as in paths.
+        for index, segment in enumerate(template.segments[1:], 1):
             if isinstance(segment, str):
                 node = node.literals.setdefault(segment, _Node())
             elif isinstance(segment[0], Parameter) and segment[0].kind == "path":
@@ -286,8 +290,10 @@ class _Node:
 
         Where there is none: None, and the set of the methods that the path does take.
         """
+        if segments[0]:
+            return None, set()  # no path begins without a slash, but "*" is a target too
         count = len(segments)
-        node, depth, values = self, 0, ()
+        node, depth, values = self, 1, ()
         # Where several ways go on, the best is followed and the others wait on this pile.
         waiting: list[tuple[_Node, int, tuple[Any, ...]]] = []
         allow: set[str] | None = None
