@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
@@ -337,3 +339,43 @@ def test_an_ipv6_server_without_a_host_header_has_a_url_with_brackets(protocol: 
         asyncio.run(app.asgi(asgi_scope(server=("::1", 8000)), receive, send))
         body = b"".join(bodies)
     assert body == b"http://[::1]:8000/"
+
+
+AT_THE_END = """
+import asyncio
+from microweb import App
+from microweb.testing import TestClient
+
+app = App()
+
+@app.lifespan
+async def life(app):
+    yield
+    print("the life has ended")
+
+@app.get("/")
+async def leaves_a_task(request):
+    async def forever():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            print("the task has ended")
+    app.state.task = asyncio.create_task(forever())
+    await asyncio.sleep(0)
+    return "ok"
+
+print(TestClient(app, "{protocol}").get("/").text)
+"""
+
+
+def test_what_runs_on_the_loop_at_the_end_of_the_process_is_ended(protocol: Protocol) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", AT_THE_END.replace("{protocol}", protocol)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=True,
+    )
+    first, *others = ran.stdout.splitlines()
+    assert (first, sorted(others)) == ("ok", ["the life has ended", "the task has ended"])
+    assert ran.stderr == ""

@@ -219,7 +219,7 @@ class ASGIGateway(PerProcess):
             async with life(self.app):
                 self._respond = self._composed()
                 entered.set_result(None)
-                # Nobody will say when it is over; the end of the loop cancels it.
+                # Nobody will say when it is over; the end of the loop or the process cancels it.
                 await asyncio.get_running_loop().create_future()
         except (Exception, asyncio.CancelledError) as error:
             if not entered.done():

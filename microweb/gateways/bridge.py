@@ -19,10 +19,12 @@ request a task. (uvicorn starts a pipelined request from inside the one before i
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -32,6 +34,8 @@ from .process import PerProcess
 
 T = TypeVar("T")
 logger = logging.getLogger("microweb")
+
+PATIENCE = 5  # seconds, for tasks that do not want to end with their process
 
 _UNSET: Any = object()
 _END: Any = object()
@@ -67,7 +71,15 @@ class AppLoop(PerProcess):
                     )
                     self._thread.start()
                     self._loop = loop
+                    atexit.register(self._finish)
         return self._loop
+
+    def _finish(self) -> None:
+        """At the end of the process: cancel what is still running, as `asyncio.run` does."""
+        if self._loop is not None:
+            ended = asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop)
+            with suppress(TimeoutError):
+                ended.result(PATIENCE)
 
     def visit(self) -> Visit:
         """A visit of this thread to the loop. Raises RuntimeError in the loop's own thread."""
@@ -84,6 +96,13 @@ class AppLoop(PerProcess):
 
 
 app_loop = AppLoop()
+
+
+async def _cancel_all() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _run_forever(loop: asyncio.AbstractEventLoop) -> None:

@@ -216,7 +216,7 @@ class StreamingResponse(Response):
 
     Each chunk is taken only when the one before it has been handed to the server, and the
     iterator is closed (`close` or `aclose`) once: at its end, on an error, or when the
-    client leaves.
+    client leaves. A layer that answers something else instead has to close it itself.
     """
 
     _content_type = TEXT
