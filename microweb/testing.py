@@ -25,7 +25,7 @@ except ModuleNotFoundError:
     ) from None
 
 from .app import App, propagate_errors
-from .gateways.bridge import Visit, app_loop
+from .gateways.visits import Visit, app_loop
 
 RawHeaders = list[tuple[bytes, bytes]]
 

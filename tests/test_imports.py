@@ -32,9 +32,11 @@ FORBIDDEN = {
     "microweb.routing": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
     "microweb.middleware": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
     "microweb.app": ("asyncio", "socket", "threading", "concurrent"),
-    "microweb.gateways.wsgi": ("microweb.gateways.asgi", "asyncio"),
-    "microweb.gateways.asgi": ("microweb.gateways.wsgi",),
+    "microweb.gateways.wsgi": ("microweb.gateways.asgi", "microweb.gateways.threads", "asyncio"),
+    "microweb.gateways.asgi": ("microweb.gateways.wsgi", "microweb.gateways.visits"),
     "microweb.gateways.bridge": ("microweb.app", "microweb.routing"),
+    "microweb.gateways.visits": ("microweb.app", "microweb.routing", "microweb.gateways.threads"),
+    "microweb.gateways.threads": ("microweb.app", "microweb.routing", "microweb.gateways.visits"),
 }
 
 # The one place where the two doors are hung: lazily, in App.wsgi and App.asgi.

@@ -18,9 +18,10 @@ from ..model.request import Request, declared_length, too_large
 from ..model.response import BODILESS, Response, describe, encode_chunk
 from ..model.shape import shape_of
 from ..model.types import Call, Handler
-from .bridge import ThreadIterator, Threads, aclose
+from .bridge import aclose
 from .lifespan import life
 from .process import PerProcess
+from .threads import ThreadIterator, Threads
 
 if TYPE_CHECKING:
     from ..app import App

@@ -1,12 +1,8 @@
 """The bridge: crossings between plain code, which blocks its thread, and async code on a loop.
 
                   under WSGI                             under ASGI
-    def           called right there                     Threads.call: a worker thread
-    async def     Visit.run: the app's own loop          awaited right there
-
-A *visit* is a server thread waiting for something on the app's loop. It does not wait
-idly: whatever must happen in the server's thread (plain handlers, reads of wsgi.input) is
-posted to it by the loop, and done there.
+    def           called right there                     threads.py: a worker thread
+    async def     visits.py: the app's own loop          awaited right there
 
 Context variables travel with each crossing: the other side starts with a copy, and what
 it changed is set here afterwards. A value can cross, but a token cannot: `var.reset(token)`
@@ -14,31 +10,23 @@ works only on the side where the token was made. That no variable goes from one 
 the next is the work of the WSGI gateway, and under ASGI of the server, which gives each
 request a task. (uvicorn starts a pipelined request from inside the one before it, and needs
 `--reset-contextvars` to keep those two apart.)
+
+This file is what both crossings share.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
-import logging
-import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from contextvars import Context, copy_context
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from contextvars import Context
+from typing import Any
 
 from ..model.response import to_close
-from .process import PerProcess
-
-T = TypeVar("T")
-logger = logging.getLogger("microweb")
-
-PATIENCE = 5  # seconds, for tasks that do not want to end with their process
 
 _UNSET: Any = object()
-_END: Any = object()
+
+# What a step of an iterator gives at its end: StopIteration cannot cross.
+END: Any = object()
 
 
 def adopt(context: Context) -> None:
@@ -48,354 +36,8 @@ def adopt(context: Context) -> None:
             variable.set(value)
 
 
-class AppLoop(PerProcess):
-    """The event loop of WSGI apps: one per process, in a daemon thread, started at first use.
-
-    It lives as long as its process, so that a connection pool made in one request works in
-    the next, and a task goes on after the response. After a fork the child starts its own.
-    """
-
-    def renew(self) -> None:
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def get(self) -> asyncio.AbstractEventLoop:
-        """The running loop."""
-        if self._loop is None:
-            with self._lock:
-                if self._loop is None:
-                    loop = asyncio.new_event_loop()
-                    self._thread = threading.Thread(
-                        target=_run_forever, args=(loop,), name="microweb-loop", daemon=True
-                    )
-                    self._thread.start()
-                    self._loop = loop
-                    atexit.register(self._finish)
-        return self._loop
-
-    def _finish(self) -> None:
-        """At the end of the process: cancel what is still running, as `asyncio.run` does."""
-        if self._loop is not None:
-            ended = asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop)
-            with suppress(TimeoutError):
-                ended.result(PATIENCE)
-
-    def visit(self) -> Visit:
-        """A visit of this thread to the loop. Raises RuntimeError in the loop's own thread."""
-        if threading.current_thread() is self._thread:
-            raise RuntimeError(
-                "code on the app's event loop calls an app that would wait for the same loop;"
-                " call it in a thread: `await asyncio.to_thread(...)`"
-            )
-        return Visit(self.get())
-
-    def iterate(self, chunks: AsyncIterable[Any]) -> LoopIterator:
-        """An async iterator as a plain one, driven on the loop."""
-        return LoopIterator(self.visit(), chunks)
-
-
-app_loop = AppLoop()
-
-
-async def _cancel_all() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    while True:
-        try:
-            loop.run_forever()
-        except (SystemExit, KeyboardInterrupt):
-            # Raised by a task of the application's own; every other request needs the loop.
-            logger.exception("a task tried to stop the app's event loop")
-
-
-class Visit:
-    """A thread's wait for a coroutine on the loop, and its work for that coroutine meanwhile.
-
-    The coroutine may `give` values before it ends; each pauses it until the thread calls
-    `resume`. The thread takes a value, or the coroutine's result, with `wait`.
-
-    If the thread is interrupted while it waits (KeyboardInterrupt, or SystemExit from the
-    handler of a signal), the task is cancelled, and the interrupt goes on when the task has
-    cleaned up. A second interrupt goes on at once.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.over = False
-        # What the loop has for the waiting thread: work to do there, or an outcome.
-        self._inbox: SimpleQueue[Callable[[], None] | _Outcome] = SimpleQueue()
-        self._paused: asyncio.Future[Any] | None = None
-        self._task: asyncio.Task[_Outcome] | None = None
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the loop from beginning to end; called in a server's thread."""
-        try:
-            self.start(coroutine)
-            result: T = self.wait()
-        except BaseException:
-            self._abandon()
-            raise
-        return result
-
-    def start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Make the coroutine a task of the loop, in a copy of this thread's context."""
-        context = copy_context()
-
-        def begin() -> None:
-            self._task = self.loop.create_task(_outcome_of(coroutine), context=context)
-            self._task.add_done_callback(ended)
-
-        def ended(task: asyncio.Task[_Outcome]) -> None:
-            self._task = None
-            if task.cancelled():  # before its first step
-                coroutine.close()
-                self._end(_Outcome(None, _cancelled(), context))
-            else:
-                self._end(task.result())
-
-        self.loop.call_soon_threadsafe(begin)
-
-    def wait(self) -> Any:
-        """The next value that the coroutine gives, or its result; its error is raised."""
-        try:
-            while not isinstance(item := self._inbox.get(), _Outcome):
-                item()
-            adopt(item.context)
-            return item.take()
-        except BaseException:
-            self._abandon()
-            raise
-
-    def resume(self, answer: Any = None) -> None:
-        """Let a paused coroutine go on: its `give` returns `answer`."""
-        self.loop.call_soon_threadsafe(self._unpause, answer)
-
-    async def give(self, value: Any) -> Any:
-        """Hand a value to the waiting thread, and pause until it resumes; called on the loop."""
-        self._paused = self.loop.create_future()
-        self._inbox.put(_Outcome(value, None, copy_context()))
-        return await self._paused
-
-    async def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-        """Call a plain function in the waiting thread; called on the loop.
-
-        Raises RuntimeError when the visit is over, since nobody waits there any more.
-        """
-        if self.over:
-            raise RuntimeError("the request is over: its server's thread has gone on to others")
-        future: asyncio.Future[_Outcome] = self.loop.create_future()
-        here = copy_context()
-
-        def work() -> None:
-            adopt(here)
-            try:
-                outcome = _Outcome(function(*args, **kwargs), None, copy_context())
-            except Exception as error:
-                outcome = _Outcome(None, error, copy_context())
-            self.loop.call_soon_threadsafe(_settle, future, outcome, None)
-
-        self._inbox.put(work)
-        outcome = await future
-        adopt(outcome.context)
-        result: T = outcome.take()
-        return result
-
-    def _unpause(self, answer: Any) -> None:
-        if self._paused is not None and not self._paused.done():
-            self._paused.set_result(answer)
-
-    def _end(self, outcome: _Outcome) -> None:
-        self.over = True
-        self._inbox.put(outcome)
-
-    def _abandon(self) -> None:
-        if not self.over:
-            self.loop.call_soon_threadsafe(self._cancel)
-        while not self.over:
-            if not isinstance(item := self._inbox.get(), _Outcome):
-                item()
-
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-        elif not self.over:
-            self._end(_Outcome(None, _cancelled(), Context()))
-
-
-class _Outcome:
-    """What came of a call on the other side: a value or an error, and the variables it left."""
-
-    __slots__ = ("context", "error", "value")
-
-    def __init__(self, value: Any, error: BaseException | None, context: Context) -> None:
-        self.value = value
-        self.error = error
-        self.context = context
-
-    def take(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        return self.value
-
-
-async def _outcome_of(coroutine: Coroutine[Any, Any, Any]) -> _Outcome:
-    try:
-        return _Outcome(await coroutine, None, copy_context())
-    except asyncio.CancelledError:
-        return _Outcome(None, _cancelled(), copy_context())
-    except BaseException as error:
-        # SystemExit too: it is this request's, and must not stop the loop of all the others.
-        return _Outcome(None, error, copy_context())
-
-
-class Cancelled(RuntimeError):
-    """A CancelledError where no asyncio code is above it that would know what to make of it."""
-
-
-def _cancelled() -> Cancelled:
-    return Cancelled("the task of an async function was cancelled")
-
-
-class LoopIterator(Iterator[Any]):
-    """An async iterator as a plain one: under WSGI, the thread visits the loop for each chunk.
-
-    One task drives the iterator from its start to its close, so that timeouts and cancel
-    scopes inside it hold.
-    """
-
-    def __init__(self, visit: Visit, chunks: AsyncIterable[Any]) -> None:
-        self._visit = visit
-        self._source = chunks
-        self._chunks = aiter(chunks)
-        self._started = False
-
-    def __next__(self) -> Any:
-        if self._visit.over:
-            raise StopIteration
-        if self._started:
-            self._visit.resume(True)
-        else:
-            self._started = True
-            self._visit.start(self._drive())
-        chunk = self._visit.wait()
-        if chunk is _END:
-            raise StopIteration
-        return chunk
-
-    def close(self) -> None:
-        """Close the async iterator on the loop, and wait until it is."""
-        if not self._started:
-            self._started = True
-            self._visit.run(aclose(self._chunks, self._source))
-        elif not self._visit.over:
-            self._visit.resume(False)
-            self._visit.wait()
-
-    async def _drive(self) -> Any:
-        try:
-            async for chunk in self._chunks:
-                if not await self._visit.give(chunk):
-                    break
-        finally:
-            await aclose(self._chunks, self._source)
-        return _END
-
-
-class Threads(PerProcess):
-    """The pool in which plain functions run under ASGI, so that they cannot stop the loop."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        super().__init__()
-
-    def renew(self) -> None:
-        self._pool = ThreadPoolExecutor(self._size, thread_name_prefix="microweb")
-
-    async def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-        """Call a plain function in a worker thread, in a copy of this task's context.
-
-        If the task is cancelled meanwhile, the thread goes on to its end: a thread cannot
-        be interrupted.
-        """
-        context = copy_context()
-        try:
-            answer, _ = self.submit(context, function, *args, **kwargs)
-            return await answer
-        finally:
-            adopt(context)
-
-    def submit(
-        self, context: Context, function: Callable[..., T], /, *args: Any, **kwargs: Any
-    ) -> tuple[asyncio.Future[T], Future[None]]:
-        """Start a call in a worker thread: its answer on the running loop, and the work itself.
-
-        The answer can be cancelled; the work goes on all the same, and ends when it ends.
-        """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-
-        def work() -> None:
-            try:
-                result = context.run(function, *args, **kwargs)
-            except BaseException as error:
-                loop.call_soon_threadsafe(_settle, future, None, _no_stop(error))
-            else:
-                loop.call_soon_threadsafe(_settle, future, result, None)
-
-        return future, self._pool.submit(work)
-
-
-class ThreadIterator(AsyncIterator[Any]):
-    """A plain iterator as an async one: under ASGI, a worker thread fetches each chunk.
-
-    All its steps and its close run in one context, so that the generator's own tokens hold.
-    """
-
-    def __init__(self, threads: Threads, chunks: Iterable[Any]) -> None:
-        self._threads = threads
-        self._chunks = chunks
-        self._iterator: Iterator[Any] | None = None
-        self._context = copy_context()
-        self._step: Future[None] | None = None
-
-    async def __anext__(self) -> Any:
-        answer, self._step = self._threads.submit(self._context, self._next)
-        chunk = await answer
-        if chunk is _END:
-            raise StopAsyncIteration
-        return chunk
-
-    async def aclose(self) -> None:
-        """Close the iterator in a worker thread, after the step that may still be running."""
-        if self._step is not None and not self._step.done():
-            await asyncio.wrap_future(self._step)
-        for thing in to_close(self._iterator, self._chunks):
-            if hasattr(thing, "close"):
-                closed, _ = self._threads.submit(self._context, thing.close)
-                await closed
-        adopt(self._context)
-
-    def _next(self) -> Any:
-        if self._iterator is None:
-            self._iterator = iter(self._chunks)
-        return next(self._iterator, _END)
-
-
-async def aclose(iterator: AsyncIterator[Any], source: Any) -> None:
-    """Close an async iterator and what it came from, as far as they can be closed."""
-    for thing in to_close(iterator, source):
-        if hasattr(thing, "aclose"):
-            await thing.aclose()
-
-
-def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+def settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    """Give a future its result or its error; called on its loop."""
     if future.done():
         return  # the task that waited was cancelled
     if error is None:
@@ -404,10 +46,8 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
         future.set_exception(error)
 
 
-def _no_stop(error: BaseException) -> BaseException:
-    # A future refuses StopIteration; a coroutine would turn it into this too (PEP 479).
-    if isinstance(error, StopIteration):
-        converted = RuntimeError("a plain function raised StopIteration")
-        converted.__cause__ = error
-        return converted
-    return error
+async def aclose(iterator: AsyncIterator[Any], source: Any) -> None:
+    """Close an async iterator and what it came from, as far as they can be closed."""
+    for thing in to_close(iterator, source):
+        if hasattr(thing, "aclose"):
+            await thing.aclose()

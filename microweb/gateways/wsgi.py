@@ -26,7 +26,7 @@ from .process import PerProcess
 
 if TYPE_CHECKING:
     from ..app import App
-    from .bridge import AppLoop, Visit
+    from .visits import AppLoop, Visit
 
 T = TypeVar("T")
 Environ = dict[str, Any]
@@ -211,7 +211,7 @@ class WSGIGateway(PerProcess):
         return stepped(Core(self.app, self.adapt).respond)
 
     def _composed_on_loop(self, core: Core) -> Callable[[WSGIRequest], Response]:
-        from .bridge import Cancelled
+        from .visits import Cancelled
 
         def respond(request: WSGIRequest) -> Response:
             try:
@@ -255,7 +255,7 @@ class WSGIGateway(PerProcess):
     @property
     def _loop(self) -> AppLoop:
         # Imported at its first use: an app of plain code never needs asyncio.
-        from .bridge import app_loop
+        from .visits import app_loop
 
         return app_loop
 
