@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from types import FrameType
 from typing import Any, Literal
 from wsgiref.validate import validator as wsgi_validator
 
@@ -42,3 +44,21 @@ def connect(protocol: Protocol) -> Iterator[Connect]:
 def client(connect: Connect, request: pytest.FixtureRequest) -> TestClient:
     """A client of the test module's own `app`."""
     return connect(request.module.app)
+
+
+def steps(act: Callable[[], object]) -> int:
+    """How many lines of Python run: a measure of work that is the same on any machine."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal count
+        count += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return count

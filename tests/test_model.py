@@ -15,7 +15,6 @@ from decimal import Decimal
 from enum import IntEnum, StrEnum
 from functools import partial
 from http import HTTPStatus
-from types import FrameType
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -42,7 +41,7 @@ from microweb.model.headers import HOP_BY_HOP, MultiDict, RequestHeaders
 from microweb.model.response import encode_json, to_response
 from microweb.testing import TestClient
 
-from .conftest import CHECKERS, Connect, Protocol
+from .conftest import CHECKERS, Connect, Protocol, steps
 
 TOKENS = st.text("abzAZ019!#$%&'*+-.^_`|~", min_size=1, max_size=8)
 BIG = 10**6  # with a cost that grows as the square of the input's length this ends in days
@@ -102,24 +101,6 @@ def asked(
         return seen.pop()
 
     return send
-
-
-def steps(act: Callable[[], object]) -> int:
-    """How many lines of Python run: a measure of work that is the same on any machine."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal count
-        count += 1
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        act()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 # --- MultiDict ----------------------------------------------------------------------------

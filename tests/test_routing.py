@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import random
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date
 from functools import partial
 from itertools import permutations
-from types import FrameType
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 from uuid import UUID
@@ -23,7 +21,7 @@ from hypothesis import strategies as st
 from microweb import App, Converter, Request, Router
 from microweb.testing import TestClient
 
-from .conftest import Connect, Protocol
+from .conftest import Connect, Protocol, steps
 
 SOME_UUID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 HEX = Converter("[0-9a-f]+", lambda text: int(text, 16), lambda number: f"{number:x}")
@@ -102,24 +100,6 @@ def ask(protocol: Protocol) -> Iterator[Ask]:
             return stack.enter_context(TestClient(app, protocol, wrap=wrap)).get("/")
 
         yield enter
-
-
-def steps(act: Callable[[], object]) -> int:
-    """How many lines of Python run: a measure of work that is the same on any machine."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal count
-        count += 1
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        act()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def error_of(act: Callable[[], object], kind: type[Exception]) -> str:
