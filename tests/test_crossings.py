@@ -216,6 +216,43 @@ def test_a_lifespan_that_calls_its_own_app_is_told_so(caplog: Any) -> None:
     assert "still starting" in caplog.text
 
 
+@pytest.mark.parametrize("driven", [True, False], ids=["by the server", "by a request"])
+def test_an_async_lifespan_that_calls_its_own_app_is_told_so(caplog: Any, driven: bool) -> None:
+    app = App()
+    answers: list[int] = []
+
+    async def call() -> int:
+        statuses: list[int] = []
+
+        async def receive() -> dict[str, Any]:
+            raise AssertionError("a GET has no body to receive")
+
+        async def send(message: dict[str, Any]) -> None:
+            statuses.append(message.get("status", 0))
+
+        await app.asgi(asgi_scope(), receive, send)
+        return statuses[0]
+
+    @app.lifespan
+    async def warm_up(app: App) -> AsyncIterator[None]:
+        answers.append(await call())
+        yield
+
+    app.get("/")(lambda request: "warm")
+
+    async def main() -> None:
+        async with asyncio.timeout(SECONDS):
+            answers.append(await call())
+
+    if driven:
+        with TestClient(app, "asgi") as client:
+            answers.append(client.get("/").status_code)
+    else:
+        asyncio.run(main())
+    assert answers == [500, 200]
+    assert "still starting" in caplog.text
+
+
 class Cursor:
     """Like a database's: iterated by a generator, closed by itself."""
 

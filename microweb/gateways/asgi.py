@@ -121,6 +121,7 @@ class ASGIGateway(PerProcess):
     def renew(self) -> None:
         self._entered: asyncio.Future[None] | None = None  # where no server drives the lifespan
         self._living: asyncio.Task[None] | None = None
+        self._starting: asyncio.Task[Any] | None = None  # begins the application's life just now
         self._respond: Callable[[ASGIRequest], Awaitable[Response]] = self._start_and_respond
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -182,8 +183,10 @@ class ASGIGateway(PerProcess):
         """The application's life as the server tells it (ASGI 3.0, "Lifespan")."""
         await receive()
         phase = "startup"
+        self._starting = asyncio.current_task()
         try:
             async with life(self.app):
+                self._starting = None
                 self._respond = self._composed()
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
@@ -206,6 +209,8 @@ class ASGIGateway(PerProcess):
         try:
             if not self.app.lifespans:
                 self._respond = self._composed()
+            elif self._starting is asyncio.current_task():
+                raise RuntimeError("a lifespan calls its own app, which is still starting")
             else:
                 if self._entered is None:
                     self._entered = asyncio.get_running_loop().create_future()
@@ -216,8 +221,10 @@ class ASGIGateway(PerProcess):
         return await self._respond(request)
 
     async def _live_alone(self, entered: asyncio.Future[None]) -> None:
+        self._starting = asyncio.current_task()
         try:
             async with life(self.app):
+                self._starting = None
                 self._respond = self._composed()
                 entered.set_result(None)
                 # Nobody will say when it is over; the end of the loop or the process cancels it.
