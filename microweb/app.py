@@ -22,6 +22,7 @@ from .model.response import (
     RedirectResponse,
     Response,
     describe,
+    response_for,
     to_response,
 )
 from .model.shape import shape_of
@@ -214,13 +215,14 @@ class Core:
             value = call(request, **found) if found else call(request)
             if awaits:
                 value = await value
-            response = to_response(value, route.handler)
+            if self.app.layers:
+                return response_for(request, value, route.handler)
+            return to_response(value, route.handler)
         except Exception as error:
             answer = await self._settle(request, error)
             if answer is None:
                 raise
             return answer
-        return response.for_request(request) if self.app.layers else response
 
     async def _settle(self, request: Request, error: Exception) -> Response | None:
         """Answer an error of the handler; None if it is for the layers to pass on."""
@@ -313,8 +315,8 @@ class Core:
         if awaits:
             value = await value
         if not isinstance(error, HTTPException):
-            return to_response(value, handler, 500).for_request(request)
-        response = to_response(value, handler, error.status).for_request(request)
+            return response_for(request, value, handler, 500)
+        response = response_for(request, value, handler, error.status)
         own = set(response.headers)
         for name, text in error.headers.multi_items():
             # A 405 keeps its Allow, a 401 its challenges, whatever its page looks like.

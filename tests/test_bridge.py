@@ -1370,3 +1370,29 @@ def test_an_interrupt_never_leaves_a_handler_behind(interrupting: Callable[[], N
         with pytest.raises(Interrupt):
             wsgi_get(app, "/")
         assert running == 0
+
+
+def test_a_second_interrupt_does_not_wait_for_a_handler_that_will_not_end(
+    interrupting: Callable[[], None],
+) -> None:
+    app = App()
+    ended, may_end = threading.Event(), threading.Event()
+
+    @app.get("/")
+    async def stubborn(request: Request) -> str:
+        loop = asyncio.get_running_loop()
+        try:
+            loop.call_soon(interrupting)
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            loop.call_soon(interrupting)
+            # Bounded, so that a thread that waits for it is seen, and not waited for.
+            await asyncio.to_thread(may_end.wait, 5)
+        ended.set()
+        return "never"
+
+    with pytest.raises(Interrupt):
+        wsgi_get(app, "/")
+    assert not ended.is_set()
+    may_end.set()
+    assert ended.wait(SECONDS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from inspect import iscoroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -183,15 +184,11 @@ class ASGIGateway(PerProcess):
         """The application's life as the server tells it (ASGI 3.0, "Lifespan")."""
         await receive()
         phase = "startup"
-        self._starting = asyncio.current_task()
         try:
-            async with life(self.app):
-                self._starting = None
-                self._respond = self._composed()
+            async with self._alive():
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
                 phase = "shutdown"
-                self._respond = self._start_and_respond
         except (Exception, asyncio.CancelledError) as error:
             if _is_cancelled():
                 raise
@@ -221,11 +218,8 @@ class ASGIGateway(PerProcess):
         return await self._respond(request)
 
     async def _live_alone(self, entered: asyncio.Future[None]) -> None:
-        self._starting = asyncio.current_task()
         try:
-            async with life(self.app):
-                self._starting = None
-                self._respond = self._composed()
+            async with self._alive():
                 entered.set_result(None)
                 # Nobody will say when it is over; the end of the loop or the process cancels it.
                 await asyncio.get_running_loop().create_future()
@@ -239,7 +233,17 @@ class ASGIGateway(PerProcess):
                 logger.exception("lifespan: shutdown failed")
         finally:
             self._entered = None
-            self._respond = self._start_and_respond
+
+    @asynccontextmanager
+    async def _alive(self) -> AsyncIterator[None]:
+        self._starting = asyncio.current_task()
+        async with life(self.app):
+            self._starting = None
+            self._respond = self._composed()
+            try:
+                yield
+            finally:
+                self._respond = self._start_and_respond
 
     async def _stream(
         self, request: ASGIRequest, response: Response, start: Message, has_body: bool, send: Send

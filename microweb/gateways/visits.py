@@ -106,6 +106,7 @@ class Visit:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.over = False
+        self._abandoned = False
         # What the loop has for the waiting thread: work to do there, or an outcome.
         self._inbox: SimpleQueue[Callable[[], None] | _Outcome] = SimpleQueue()
         self._paused: asyncio.Future[Any] | None = None
@@ -193,8 +194,10 @@ class Visit:
         self._inbox.put(outcome)
 
     def _abandon(self) -> None:
-        if not self.over:
-            self.loop.call_soon_threadsafe(self._cancel)
+        if self.over or self._abandoned:
+            return  # or interrupted for the second time
+        self._abandoned = True
+        self.loop.call_soon_threadsafe(self._cancel)
         while not self.over:
             if not isinstance(item := self._inbox.get(), _Outcome):
                 item()

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any
 
 from ..model.request import Request
-from ..model.response import Response, describe, to_response
+from ..model.response import Response, describe, response_for
 from ..model.shape import shape_of
 from ..model.types import CallNext, Middleware
 
@@ -114,4 +114,4 @@ def _own_answer(value: Any, request: Request, layer: Middleware, what: str) -> R
         raise RuntimeError(
             f"middleware {describe(layer)} {what} and returned no response"
         ) from None
-    return to_response(value, layer).for_request(request)
+    return response_for(request, value, layer)

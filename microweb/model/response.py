@@ -46,13 +46,7 @@ class Response:
         content_type: str | None = None,
         background: Callable[[], Any] | None = None,
     ) -> None:
-        if type(body) is str:
-            # A lone surrogate, which JSON input can carry, must not become a 500.
-            self.body = body.encode("utf-8", "replace")
-        elif type(body) is bytes:
-            self.body = body
-        else:
-            self.body = _encoded(body)
+        self.body = _encoded(body, "a Response's body is bytes or str, not")
         self.status = status if status == 200 else _checked_status(status)
         self.iterator: Chunks | None = None
         self.background = background
@@ -135,18 +129,6 @@ class Response:
         if type(self.body) is not bytes:
             raise TypeError(f"a Response's body must stay bytes, but it is {_kind(self.body)}")
         return self
-
-    def for_request(self, request: Request) -> Self:
-        """This response, if it was made for this request; otherwise a copy that is.
-
-        Layers may change a response. One that a handler keeps and returns again and again
-        must not carry the session cookie of one user to the next.
-        """
-        if self._request is request:
-            return self
-        own = self.copy()
-        own._request = request
-        return own
 
     def header_pairs(self, method: str) -> list[tuple[str, str]]:
         """The headers as they leave: with Content-Length where it is known and allowed.
@@ -275,6 +257,19 @@ def to_response(value: Any, source: Any, status: int = 200) -> Response:
         raise
 
 
+def response_for(request: Request, value: Any, source: Any, status: int = 200) -> Response:
+    """`to_response`, where layers may change the result: it belongs to this request alone.
+
+    A Response that a handler keeps and returns again and again is copied first; it must not
+    carry the session cookie of one user to the next.
+    """
+    response = to_response(value, source, status)
+    if response is value and response._request is not request:
+        response = response.copy()
+    response._request = request
+    return response
+
+
 def encode_json(value: Any) -> bytes:
     """JSON in UTF-8; a lone surrogate, which UTF-8 cannot hold, stays escaped."""
     text = _encode_json(value)
@@ -286,15 +281,7 @@ def encode_json(value: Any) -> bytes:
 
 def encode_chunk(chunk: Any) -> bytes:
     """One piece of a streamed body. Raises TypeError for anything but str and bytes."""
-    if type(chunk) is bytes:
-        return chunk
-    if isinstance(chunk, str):
-        return chunk.encode("utf-8", "replace")
-    if isinstance(chunk, (bytes, bytearray, memoryview)):
-        return bytes(chunk)
-    raise TypeError(
-        f"a streamed body is made of str or bytes, but its iterator gave {_kind(chunk)}"
-    )
+    return _encoded(chunk, "a streamed body is made of str or bytes, but its iterator gave")
 
 
 def to_close(iterator: Any, source: Any) -> tuple[Any, ...]:
@@ -353,12 +340,15 @@ def _checked_status(status: int) -> int:
     return int(status)
 
 
-def _encoded(body: Any) -> bytes:
+def _encoded(body: Any, complaint: str) -> bytes:
+    if type(body) is bytes:
+        return body
     if isinstance(body, str):
+        # A lone surrogate, which JSON input can carry, must not become a 500.
         return body.encode("utf-8", "replace")
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body)
-    raise TypeError(f"a Response's body is bytes or str, not {_kind(body)}")
+    raise TypeError(f"{complaint} {_kind(body)}")
 
 
 def _json_default(value: Any) -> Any:
