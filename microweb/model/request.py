@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import MutableMapping
 from itertools import accumulate
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,17 @@ class Request:
         """A place for what layers want to tell handlers: `request.state.user = ...`."""
         return SimpleNamespace()
 
-    @property
+    @lazy
+    def session(self) -> MutableMapping[str, Any]:
+        """What is remembered of this client from one request to the next.
+
+        Raises RuntimeError where no SessionMiddleware has put one here.
+        """
+        raise RuntimeError(
+            "request.session needs a layer: app.middleware(SessionMiddleware(secret_key=...))"
+        )
+
+    @lazy
     def host(self) -> str:
         """The host, and port if it is not the scheme's own, that the client asked for.
 
