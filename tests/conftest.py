@@ -16,6 +16,8 @@ from microweb.testing import TestClient
 
 from .asgi_validator import validator as asgi_validator
 
+pytest_plugins = ["tests.browser"]
+
 Protocol = Literal["wsgi", "asgi"]
 Connect = Callable[..., TestClient]
 
