@@ -18,8 +18,13 @@ from .model.response import (
 from .paths import Converter
 from .routing import Router
 
+if TYPE_CHECKING:
+    from .model.upload import UploadFile
+
 # Optional parts are imported when they are first touched, so that others pay nothing for them.
-_WHEN_TOUCHED: dict[str, str] = {}
+_WHEN_TOUCHED = {
+    "UploadFile": ".model.upload",
+}
 
 if not TYPE_CHECKING:  # a type checker reads the imports of what is touched right here
 
@@ -43,4 +48,5 @@ __all__ = [
     "Response",
     "Router",
     "StreamingResponse",
+    "UploadFile",
 ]

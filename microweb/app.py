@@ -54,7 +54,9 @@ class App(Router):
     """An application: routes, layers, exception handlers and lifespans, served by two doors.
 
     `debug` shows tracebacks to the client. `threads` bounds how many plain handlers run at
-    once under ASGI. `max_body_size` is in bytes. `converters` adds kinds of path parameters.
+    once under ASGI. `max_body_size`, in bytes, bounds a body that is kept in memory, and the
+    fields of a form together; `max_upload_size` one that is not: a multipart form, whose files
+    go to disk, and the stream of a route. `converters` adds kinds of path parameters.
     """
 
     def __init__(
@@ -63,16 +65,19 @@ class App(Router):
         debug: bool = False,
         threads: int = 40,
         max_body_size: int = 16 * 1024 * 1024,
+        max_upload_size: int = 1024 * 1024 * 1024,
         converters: Mapping[str, Converter] | None = None,
     ) -> None:
         super().__init__(converters=converters)
         if threads < 1:
             raise ValueError(f"App(threads={threads}): at least 1")
-        if max_body_size < 0:
-            raise ValueError(f"App(max_body_size={max_body_size}): a number of bytes, 0 or more")
+        for name, size in (("max_body_size", max_body_size), ("max_upload_size", max_upload_size)):
+            if size < 0:
+                raise ValueError(f"App({name}={size}): a number of bytes, 0 or more")
         self.debug = debug
         self.threads = threads
         self.max_body_size = max_body_size
+        self.max_upload_size = max_upload_size
         self.state = SimpleNamespace()
         self.layers: list[Middleware] = []
         self.lifespans: list[Lifespan] = []
@@ -209,7 +214,9 @@ class Core:
                 return self._without_route(request, found)
             request.route = route
             request.path_params = found
-            if request.method != "GET":
+            if route.stream:
+                request.open_stream()
+            elif request.method != "GET":
                 await request.read()
             call, awaits = self._calls.get(route) or self._call_for(route, route.handler)
             value = call(request, **found) if found else call(request)

@@ -24,15 +24,26 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 
 class Route:
-    """A path template, the methods it takes, and the handler that answers them."""
+    """A path template, the methods it takes, and the handler that answers them.
 
-    __slots__ = ("handler", "methods", "name", "parameter_names", "template")
+    With `stream` the handler takes the body as it comes, instead of finding it arrived.
+    """
 
-    def __init__(self, template: Template, methods: tuple[str, ...], handler: Handler, name: str):
+    __slots__ = ("handler", "methods", "name", "parameter_names", "stream", "template")
+
+    def __init__(
+        self,
+        template: Template,
+        methods: tuple[str, ...],
+        handler: Handler,
+        name: str,
+        stream: bool = False,
+    ) -> None:
         self.template = template
         self.methods = methods
         self.handler = handler
         self.name = name
+        self.stream = stream
         self.parameter_names = tuple(parameter.name for parameter in template.parameters)
 
     @property
@@ -75,30 +86,47 @@ class Router:
         self._static: dict[str, dict[str, Route]] = {}
         self._parents: list[tuple[Router, str]] = []
 
-    def get(self, path: str, *, name: str | None = None) -> Callable[[HandlerT], HandlerT]:
+    def get(
+        self, path: str, *, name: str | None = None, stream: bool = False
+    ) -> Callable[[HandlerT], HandlerT]:
         """Register the handler for GET, and for HEAD: `@app.get("/users/{id:int}")`."""
-        return self.route(path, methods=["GET"], name=name)
+        return self.route(path, methods=["GET"], name=name, stream=stream)
 
-    def post(self, path: str, *, name: str | None = None) -> Callable[[HandlerT], HandlerT]:
+    def post(
+        self, path: str, *, name: str | None = None, stream: bool = False
+    ) -> Callable[[HandlerT], HandlerT]:
         """Register the handler for POST."""
-        return self.route(path, methods=["POST"], name=name)
+        return self.route(path, methods=["POST"], name=name, stream=stream)
 
-    def put(self, path: str, *, name: str | None = None) -> Callable[[HandlerT], HandlerT]:
+    def put(
+        self, path: str, *, name: str | None = None, stream: bool = False
+    ) -> Callable[[HandlerT], HandlerT]:
         """Register the handler for PUT."""
-        return self.route(path, methods=["PUT"], name=name)
+        return self.route(path, methods=["PUT"], name=name, stream=stream)
 
-    def patch(self, path: str, *, name: str | None = None) -> Callable[[HandlerT], HandlerT]:
+    def patch(
+        self, path: str, *, name: str | None = None, stream: bool = False
+    ) -> Callable[[HandlerT], HandlerT]:
         """Register the handler for PATCH."""
-        return self.route(path, methods=["PATCH"], name=name)
+        return self.route(path, methods=["PATCH"], name=name, stream=stream)
 
-    def delete(self, path: str, *, name: str | None = None) -> Callable[[HandlerT], HandlerT]:
+    def delete(
+        self, path: str, *, name: str | None = None, stream: bool = False
+    ) -> Callable[[HandlerT], HandlerT]:
         """Register the handler for DELETE."""
-        return self.route(path, methods=["DELETE"], name=name)
+        return self.route(path, methods=["DELETE"], name=name, stream=stream)
 
     def route(
-        self, path: str, *, methods: Iterable[str], name: str | None = None
+        self,
+        path: str,
+        *,
+        methods: Iterable[str],
+        name: str | None = None,
+        stream: bool = False,
     ) -> Callable[[HandlerT], HandlerT]:
         """Register the handler for several methods; `name` defaults to the function's own.
+
+        With `stream` the body is not read before the handler runs: see `Request.stream`.
 
         Raises ValueError where the template is wrong, a route is there already or a method
         is unknown, and TypeError where the handler does not take the template's parameters.
@@ -110,7 +138,7 @@ class Router:
             )
 
         def register(handler: HandlerT) -> HandlerT:
-            self._register(path, methods, handler, name)
+            self._register(path, methods, handler, name, stream)
             return handler
 
         return register
@@ -179,7 +207,12 @@ class Router:
         return other if allow else None
 
     def _register(
-        self, path: str, methods: Iterable[str], handler: Handler, name: str | None
+        self,
+        path: str,
+        methods: Iterable[str],
+        handler: Handler,
+        name: str | None,
+        stream: bool,
     ) -> None:
         if isinstance(methods, str):
             raise TypeError(f"route {path!r}: methods is a list, [{methods!r}], not one str")
@@ -195,7 +228,7 @@ class Router:
         _check_signature(template, handler)
         if name is None:
             name = getattr(handler, "__name__", type(handler).__name__)
-        self._add(Route(template, tuple(methods), handler, self._qualified(name)))
+        self._add(Route(template, tuple(methods), handler, self._qualified(name), stream))
 
     def _qualified(self, name: str) -> str:
         return f"{self.name}.{name}" if self.name else name
@@ -207,7 +240,8 @@ class Router:
         segments = (*above.segments, *route.template.segments[1:])
         template = Template(prefix + route.path, segments).checked()
         _check_signature(template, route.handler)
-        self._add(Route(template, route.methods, route.handler, self._qualified(route.name)))
+        name = self._qualified(route.name)
+        self._add(Route(template, route.methods, route.handler, name, route.stream))
 
     def _add(self, route: Route) -> None:
         leaf = self._tree.leaf(route.template)

@@ -878,7 +878,8 @@ def test_json_is_taken_without_a_content_type(client: TestClient) -> None:
 def test_another_content_type_is_415_whatever_the_body(
     client: TestClient, content_type: str
 ) -> None:
-    for body in (b"{}", b"no json"):
+    # A multipart body has been parsed by then, and must be one.
+    for body in (b"--x--\r\n",) if "multipart" in content_type else (b"{}", b"no json"):
         headers = {b"content-type": content_type.encode("latin-1")}
         response = client.post("/plain", content=body, headers=headers)
         assert response.status_code == 415

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from inspect import iscoroutine
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..app import Core, logger
 from ..model.errors import ClientDisconnect
 from ..model.lazy import lazy
-from ..model.request import Request, declared_length, too_large
+from ..model.request import Request
 from ..model.response import BODILESS, Response, describe, encode_chunk
 from ..model.shape import shape_of
 from ..model.types import Call, Handler
 from .bridge import aclose
+from .connection import Lookahead, WhileConnected
 from .lifespan import life
 from .process import PerProcess
 from .threads import ThreadIterator, Threads
@@ -27,6 +28,7 @@ from .threads import ThreadIterator, Threads
 if TYPE_CHECKING:
     from ..app import App
 
+T = TypeVar("T")
 Scope = dict[str, Any]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -39,11 +41,14 @@ class ASGIRequest(Request):
     protocol = "asgi"
     scope: Scope
     disconnected = False
+    _ended = False  # its body
+    _loop: asyncio.AbstractEventLoop  # for a worker thread that iterates `stream`,
+    _waiting: Future[bytes] | None = None  # and what it waits for
 
     def __init__(self, app: App, scope: Scope, receive: Receive) -> None:
         self.app = app
         self.scope = scope
-        self._receive = receive
+        self._receive = self._watch = receive
         self.method = scope["method"]
         path = scope["path"]
         if scope.get("root_path"):
@@ -91,24 +96,44 @@ class ASGIRequest(Request):
             for name, value in self.scope["headers"]
         ]
 
-    async def _receive_body(self, limit: int) -> bytes:
-        length = declared_length(self.header("content-length"), limit)
-        chunks = []
-        size = 0
-        while True:
+    async def _receive_body(self) -> bytes:
+        piece = await self.receive_piece()
+        if self._ended:  # most bodies come in one piece
+            return piece
+        pieces = []
+        while piece:
+            pieces.append(piece)
+            piece = await self.receive_piece()
+        return b"".join(pieces)
+
+    async def receive_piece(self) -> bytes:
+        while not self._ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 self.disconnected = True
                 raise ClientDisconnect
-            chunk = message.get("body", b"")
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > limit:
-                raise too_large(limit)
-            if not message.get("more_body", False):
-                if length is not None and size < length:
-                    raise ClientDisconnect  # its server should have said so
-                return b"".join(chunks)
+            self._ended = not message.get("more_body", False)
+            piece = self._counted(message.get("body", b""))
+            if self._ended and self._is_cut_off:
+                raise ClientDisconnect  # its server should have said so
+            if piece:
+                return piece
+        return b""
+
+    def receive_piece_here(self) -> bytes:
+        if _is_on_a_loop():
+            raise RuntimeError("request.stream: an async handler iterates it with `async for`")
+        self._waiting = asyncio.run_coroutine_threadsafe(self.receive_piece(), self._loop)
+        return self._waiting.result()
+
+    def open_stream(self) -> None:
+        super().open_stream()
+        self._loop = asyncio.get_running_loop()
+        ahead = Lookahead(self._receive)
+        self._receive, self._watch = ahead.take, ahead.peek
+
+    async def call_plain(self, function: Callable[..., T], /, *args: Any) -> T:
+        return await self.app.asgi.threads.call(function, *args)
 
 
 class ASGIGateway(PerProcess):
@@ -116,7 +141,7 @@ class ASGIGateway(PerProcess):
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self._threads = Threads(app.threads)
+        self.threads = Threads(app.threads)
         super().__init__()
 
     def renew(self) -> None:
@@ -130,33 +155,39 @@ class ASGIGateway(PerProcess):
         if scope["type"] != "http":
             return await self._answer_other(scope, receive, send)
         request = ASGIRequest(self.app, scope, receive)
-        response = await self._respond(request)
-        status, body = response.status, response.body
-        has_body = request.method != "HEAD" and status not in BODILESS
-        headers: list[tuple[bytes, bytes]]
-        if response._headers is None and has_body and response.iterator is None:
-            # The commonest answer by far: its two headers are known without a dictionary.
-            headers = [
-                (b"content-type", response._content_type.encode("latin-1")),
-                (b"content-length", b"%d" % len(body)),
-            ]
-        else:
-            headers = [
-                (name.encode("latin-1"), value.encode("latin-1"))
-                for name, value in response.header_pairs(request.method)
-            ]
-        start: Message = {"type": "http.response.start", "status": status, "headers": headers}
-        if response.iterator is not None:
-            return await self._stream(request, response, start, has_body, send)
         try:
-            if not request.disconnected:
-                await send(start)
-                await send({"type": "http.response.body", "body": body if has_body else b""})
-        except OSError:
-            pass  # the client has left (ASGI 2.4, "Disconnected Client")
+            response = await self._respond(request)
+            status, body = response.status, response.body
+            has_body = request.method != "HEAD" and status not in BODILESS
+            headers: list[tuple[bytes, bytes]]
+            if response._headers is None and has_body and response.iterator is None:
+                # The commonest answer by far: its two headers are known without a dictionary.
+                headers = [
+                    (b"content-type", response._content_type.encode("latin-1")),
+                    (b"content-length", b"%d" % len(body)),
+                ]
+            else:
+                headers = [
+                    (name.encode("latin-1"), value.encode("latin-1"))
+                    for name, value in response.header_pairs(request.method)
+                ]
+            start: Message = {"type": "http.response.start", "status": status, "headers": headers}
+            if response.iterator is not None:
+                return await self._stream(request, response, start, has_body, send)
+            try:
+                if not request.disconnected:
+                    await send(start)
+                    await send({"type": "http.response.body", "body": body if has_body else b""})
+            except OSError:
+                pass  # the client has left (ASGI 2.4, "Disconnected Client")
+            finally:
+                if response.background is not None:
+                    await self._run_background(response.background)
         finally:
-            if response.background is not None:
-                await self._run_background(response.background)
+            if request._waiting is not None:
+                request._waiting.cancel()  # it would hold its thread
+            if request._endings:
+                await self.threads.call(request.end)
         return None
 
     def adapt(self, handler: Handler) -> Call:
@@ -166,7 +197,7 @@ class ASGIGateway(PerProcess):
             return handler, shape == "async"
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            return await self._threads.call(handler, *args, **kwargs)
+            return await self.threads.call(handler, *args, **kwargs)
 
         return call, True
 
@@ -250,14 +281,14 @@ class ASGIGateway(PerProcess):
     ) -> None:
         source = response.iterator
         if not isinstance(source, AsyncIterable):
-            source = ThreadIterator(self._threads, source or ())
+            source = ThreadIterator(self.threads, source or ())
         chunks = aiter(source)
         try:
             if request.disconnected:
                 return
             await _deliver(send, start)
             if has_body:
-                async with _WhileConnected(request._receive) as connection:
+                async with WhileConnected(request._watch) as connection:
                     await self._send_chunks(chunks, connection, send)
                 if connection.lost:
                     return
@@ -272,7 +303,7 @@ class ASGIGateway(PerProcess):
                     await self._run_background(response.background)
 
     async def _send_chunks(
-        self, chunks: AsyncIterator[Any], connection: _WhileConnected, send: Send
+        self, chunks: AsyncIterator[Any], connection: WhileConnected, send: Send
     ) -> None:
         count = 0
         async for chunk in chunks:
@@ -290,60 +321,24 @@ class ASGIGateway(PerProcess):
         try:
             if shape_of(background) == "async":
                 await background()
-            elif iscoroutine(outcome := await self._threads.call(background)):
+            elif iscoroutine(outcome := await self.threads.call(background)):
                 await outcome  # of a lambda around an async function
         except Exception:
             logger.exception("background %s failed", describe(background))
-
-
-class _WhileConnected:
-    """Cancels its block when the client leaves, as `asyncio.timeout` does when time is up.
-
-    A server may let `send` succeed in silence after the client has left, and a stream may
-    have nothing to send for hours: only `receive` tells.
-    """
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self.lost = False
-
-    async def __aenter__(self) -> _WhileConnected:
-        self._task = asyncio.current_task()
-        self._listener = asyncio.create_task(self._listen())
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        # Before the last message is sent: after it, some servers never answer `receive`.
-        self._listener.cancel()
-        if self.lost and self._task is not None:
-            return self._task.uncancel() == 0 and kind is asyncio.CancelledError
-        return False
-
-    async def _listen(self) -> None:
-        # A server may end the request's body twice; one that never waits is not asked for ever.
-        ends = 0
-        while ends < 3:
-            try:
-                message = await self._receive()
-            except Exception:
-                message = {"type": "http.disconnect"}  # a server that fails here has no client
-            if message["type"] == "http.disconnect":
-                self.lost = True
-                if self._task is not None:
-                    self._task.cancel()
-                return
-            ends += not message.get("more_body", False)
 
 
 def _is_cancelled() -> bool:
     # Somebody wants this task to end; otherwise a CancelledError is the application's own.
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _is_on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # that is how asyncio says that there is none in this thread
+        return False
+    return True
 
 
 async def _deliver(send: Send, message: Message) -> None:

@@ -161,6 +161,13 @@ class Visit:
         self._inbox.put(_Outcome(value, None, copy_context()))
         return await self._paused
 
+    def is_here(self) -> bool:
+        """Whether this code runs on the loop, and not in the thread that visits it."""
+        try:
+            return asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            return False
+
     async def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Call a plain function in the waiting thread; called on the loop.
 
@@ -251,20 +258,20 @@ class LoopIterator(Iterator[Any]):
     """
 
     def __init__(self, visit: Visit, chunks: AsyncIterable[Any]) -> None:
-        self._visit = visit
+        self.visit = visit
         self._source = chunks
         self._chunks = aiter(chunks)
         self._started = False
 
     def __next__(self) -> Any:
-        if self._visit.over:
+        if self.visit.over:
             raise StopIteration
         if self._started:
-            self._visit.resume(True)
+            self.visit.resume(True)
         else:
             self._started = True
-            self._visit.start(self._drive())
-        chunk = self._visit.wait()
+            self.visit.start(self._drive())
+        chunk = self.visit.wait()
         if chunk is END:
             raise StopIteration
         return chunk
@@ -273,15 +280,15 @@ class LoopIterator(Iterator[Any]):
         """Close the async iterator on the loop, and wait until it is."""
         if not self._started:
             self._started = True
-            self._visit.run(aclose(self._chunks, self._source))
-        elif not self._visit.over:
-            self._visit.resume(False)
-            self._visit.wait()
+            self.visit.run(aclose(self._chunks, self._source))
+        elif not self.visit.over:
+            self.visit.resume(False)
+            self.visit.wait()
 
     async def _drive(self) -> Any:
         try:
             async for chunk in self._chunks:
-                if not await self._visit.give(chunk):
+                if not await self.visit.give(chunk):
                     break
         finally:
             await aclose(self._chunks, self._source)

@@ -17,7 +17,7 @@ from ..app import Core, logger
 from ..middleware import is_async_layer
 from ..model.errors import PHRASES, ClientDisconnect, HTTPException
 from ..model.lazy import lazy
-from ..model.request import Request, declared_length, too_large
+from ..model.request import Request
 from ..model.response import BODILESS, Response, describe, encode_chunk, to_close
 from ..model.shape import shape_of
 from ..model.types import Call, Handler
@@ -50,6 +50,7 @@ class WSGIRequest(Request):
     protocol = "wsgi"
     environ: Environ
     visit: Visit | None = None  # once something of this request has run on the app's loop
+    _ended = False  # its body, whose length was not announced
 
     def __init__(self, app: App, environ: Environ) -> None:
         self.app = app
@@ -97,11 +98,54 @@ class WSGIRequest(Request):
         pairs += [(name, self.environ[key]) for key, name in BARE.items() if self.environ.get(key)]
         return pairs
 
-    async def _receive_body(self, limit: int) -> bytes:
+    async def _receive_body(self) -> bytes:
+        return await self.call_plain(self._read_body)
+
+    async def receive_piece(self) -> bytes:
+        return await self.call_plain(self._read_piece)
+
+    def receive_piece_here(self) -> bytes:
+        if self.visit is not None and self.visit.is_here():
+            raise RuntimeError("request.stream: an async handler iterates it with `async for`")
+        return self._read_piece()
+
+    async def call_plain(self, function: Callable[..., T], /, *args: Any) -> T:
         if self.visit is not None:
             # This runs on the app's loop, but wsgi.input belongs to the server's thread.
-            return await self.visit.call(_read_body, self.environ, limit)
-        return _read_body(self.environ, limit)
+            return await self.visit.call(function, *args)
+        return function(*args)
+
+    def _read_body(self) -> bytes:
+        piece = self._read_piece()
+        if self._received == self._announced:  # most bodies come in one piece
+            return piece
+        pieces = []
+        while piece:
+            pieces.append(piece)
+            piece = self._read_piece()
+        return b"".join(pieces)
+
+    def _read_piece(self) -> bytes:
+        # Never without a size, and never past the end (PEP 3333, "Input and Error Streams").
+        size = BLOCK
+        if self._announced is not None:
+            size = min(BLOCK, self._announced - self._received)
+        elif not self.environ.get("wsgi.input_terminated"):
+            if self.environ.get("HTTP_TRANSFER_ENCODING"):
+                # Its end cannot be seen: a read might wait for ever, or take the next request.
+                raise HTTPException(411, "This server needs a Content-Length on a request's body.")
+            return b""
+        if not size or self._ended:
+            return b""
+        try:
+            piece: bytes = self.environ["wsgi.input"].read(size)
+        except OSError:
+            raise ClientDisconnect from None
+        if not piece:
+            self._ended = True
+            if self._is_cut_off:
+                raise ClientDisconnect
+        return self._counted(piece)
 
 
 class WSGIGateway(PerProcess):
@@ -139,7 +183,11 @@ class WSGIGateway(PerProcess):
         self, environ: Environ, start_response: StartResponse, context: Context
     ) -> Iterable[bytes]:
         request = WSGIRequest(self.app, environ)
-        response = self._respond(request)
+        try:
+            response = self._respond(request)
+        except BaseException:
+            request.end()
+            raise
         status, body = response.status, response.body
         has_body = request.method != "HEAD" and status not in BODILESS
         if response._headers is None and has_body and response.iterator is None:
@@ -148,9 +196,9 @@ class WSGIGateway(PerProcess):
         else:
             headers = response.header_pairs(request.method)
         start_response(_STATUS_LINES[status], headers)
-        if response.iterator is None and response.background is None:
+        if response.iterator is None and response.background is None and not request._endings:
             return [body] if has_body else []
-        return self._stream(response, has_body, context)
+        return self._stream(request, response, has_body, context)
 
     def adapt(self, handler: Handler) -> Call:
         """Plain code is called right here, in the server's thread; async code on the loop."""
@@ -268,10 +316,13 @@ class WSGIGateway(PerProcess):
             raise
         return request.visit.run(coroutine)
 
-    def _stream(self, response: Response, has_body: bool, context: Context) -> _Body:
+    def _stream(
+        self, request: WSGIRequest, response: Response, has_body: bool, context: Context
+    ) -> _Body:
         source = [response.body] if response.iterator is None else response.iterator
         if isinstance(source, AsyncIterable):
             source = self._loop.iterate(source)
+            request.visit = source.visit
         chunks = iter(source)
 
         def close() -> None:
@@ -282,6 +333,7 @@ class WSGIGateway(PerProcess):
             finally:
                 if response.background is not None:
                     self._run_background(response.background)
+                request.end()
 
         return _Body(chunks if has_body else iter(()), close, context)
 
@@ -337,48 +389,6 @@ def stepped(function: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]
         raise RuntimeError(f"{coroutine!r} suspended where there is no event loop")
 
     return call
-
-
-def _read_body(environ: Environ, limit: int) -> bytes:
-    length = declared_length(environ.get("CONTENT_LENGTH"), limit)
-    if length is None:
-        if environ.get("wsgi.input_terminated"):
-            return _read_to_end(environ["wsgi.input"].read, limit)
-        if environ.get("HTTP_TRANSFER_ENCODING"):
-            # Its end cannot be seen: a read might wait for ever, or take the next request.
-            raise HTTPException(411, "This server needs a Content-Length on a request's body.")
-        return b""
-    return _read_exactly(environ["wsgi.input"].read, length)
-
-
-def _read_exactly(read: Callable[[int], bytes], length: int) -> bytes:
-    chunks: list[bytes] = []
-    while length:  # a single read may be short
-        try:
-            chunk = read(length)
-        except OSError:
-            raise ClientDisconnect from None
-        if not chunk:
-            raise ClientDisconnect
-        chunks.append(chunk)
-        length -= len(chunk)
-    return b"".join(chunks)
-
-
-def _read_to_end(read: Callable[[int], bytes], limit: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        try:
-            chunk = read(BLOCK)
-        except OSError:
-            raise ClientDisconnect from None
-        if not chunk:
-            return b"".join(chunks)
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
-            raise too_large(limit)
 
 
 def _untunnelled(text: str) -> str:

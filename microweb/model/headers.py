@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping
+from typing import Generic, TypeVar
 
 HOP_BY_HOP = frozenset(
     {
@@ -19,39 +20,40 @@ HOP_BY_HOP = frozenset(
     }
 )
 Pairs = Iterable[tuple[str, str]]
+V = TypeVar("V")
 
 # token (RFC 9110, 5.6.2); field-value in Latin-1, without control characters (5.5)
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
-class MultiDict(Mapping[str, str]):
+class MultiDict(Mapping[str, V], Generic[V]):
     """A read-only mapping whose names may repeat: the query of a URL, the fields of a form.
 
     `[]` and `get` give the first value of a name, `getlist` all of them, `items` one pair
     for each name, and `multi_items` every pair in its order.
     """
 
-    def __init__(self, pairs: Pairs = ()) -> None:
-        self._pairs: list[tuple[str, str]] = list(pairs)
+    def __init__(self, pairs: Iterable[tuple[str, V]] = ()) -> None:
+        self._pairs: list[tuple[str, V]] = list(pairs)
 
-    def __getitem__(self, name: str) -> str:
+    def __getitem__(self, name: str) -> V:
         for key, value in self._pairs:
             if key == name:
                 return value
         raise KeyError(name)
 
-    def getlist(self, name: str) -> list[str]:
+    def getlist(self, name: str) -> list[V]:
         """Every value of `name`, in order; an empty list if there is none."""
         return [value for key, value in self._pairs if key == name]
 
-    def items(self) -> ItemsView[str, str]:
+    def items(self) -> ItemsView[str, V]:
         """One (name, value) for each name, with the value that `[]` gives."""
         # Filled backwards, so that the first value of a name is the one that stays.
         firsts = dict(reversed(self._pairs))
         return {name: firsts[name] for name in self}.items()
 
-    def multi_items(self) -> list[tuple[str, str]]:
+    def multi_items(self) -> list[tuple[str, V]]:
         """Every (name, value), repeats included, in order."""
         return list(self._pairs)
 
@@ -65,7 +67,7 @@ class MultiDict(Mapping[str, str]):
         return f"{type(self).__name__}({self._pairs!r})"
 
 
-class RequestHeaders(MultiDict):
+class RequestHeaders(MultiDict[str]):
     """The headers that a client sent: read-only, found under their name in any case.
 
     `[]` and `get` join the values of a repeated header with `", "` (RFC 9110, 5.3), those

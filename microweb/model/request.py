@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from itertools import accumulate
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
 from .cookies import parse_cookies
 from .errors import HTTPException
 from .headers import MultiDict, RequestHeaders
 from .lazy import lazy
+from .stream import BodyStream
 
 if TYPE_CHECKING:
     from ..app import App
     from ..routing import Route
+    from .forms import Form
+
+T = TypeVar("T")
 
 MAX_PARAMETERS = 1000
 DEEPEST_JSON = 200
@@ -30,7 +34,8 @@ class Request:
     """One request. A gateway makes it; layers and handlers read it.
 
     The body has arrived before a handler runs, so that plain and async handlers read it
-    alike. Layers run before that: there `body` raises, and an async layer may
+    alike; on a route with `stream=True` it comes piece by piece, as `stream`. Layers run
+    before that: there `body` and `form` raise, and an async layer may
     `await request.read()`.
     """
 
@@ -52,7 +57,12 @@ class Request:
     path_params: dict[str, Any] = {}  # noqa: RUF012 - replaced for each match, never changed
 
     _body: bytes | None = None
+    _uploaded: Form | None = None  # what a multipart body became as it arrived
     _unreadable: HTTPException | None = None
+    _limit: int  # of the body, in bytes
+    _announced: int | None  # by Content-Length
+    _received = 0
+    _endings: tuple[Callable[[], object], ...] = ()
     _beyond_answer: Exception | None = None  # what an exception handler raised itself
 
     @lazy
@@ -66,12 +76,17 @@ class Request:
         return parse_cookies(self.headers.get("cookie", ""))
 
     @lazy
-    def query(self) -> MultiDict:
+    def query(self) -> MultiDict[str]:
         """The parameters in the query of the URL: `?a=1&a=2`.
 
         Raises HTTPException(400) for more than 1,000 of them. Bad escapes are tolerated.
         """
         return MultiDict(parse_parameters(self.query_string))
+
+    @lazy
+    def content_type(self) -> str:
+        """The Content-Type header as it was sent; empty if there is none."""
+        return self.header("content-type") or ""
 
     @lazy
     def state(self) -> SimpleNamespace:
@@ -118,16 +133,27 @@ class Request:
     def body(self) -> bytes:
         """The body; empty on GET and HEAD, where content has no meaning (RFC 9110, 9.3.1).
 
-        Raises RuntimeError in a layer, before the body is read.
+        Raises RuntimeError where there is no such thing as the whole body in memory: in a
+        layer before it is read, for a multipart body, and on a route with `stream=True`.
         """
         if self._body is None:
             if self.method in ("GET", "HEAD"):
                 return b""
-            raise RuntimeError(
-                "request.body is not read yet: layers run before it arrives;"
-                " an async layer may `await request.read()`"
-            )
+            raise RuntimeError(self._why_no_body())
         return self._body
+
+    def _why_no_body(self) -> str:
+        if self._uploaded is not None:
+            return (
+                "request.body: a multipart body is parsed as it arrives and not kept; read"
+                " request.form, or take the raw bytes by request.stream on a route with stream=True"
+            )
+        if self.route is not None and self.route.stream:
+            return "request.body: this route takes its body as it comes; iterate request.stream"
+        return (
+            "request.body is not read yet: layers run before it arrives;"
+            " an async layer may `await request.read()`"
+        )
 
     @property
     def text(self) -> str:
@@ -140,11 +166,8 @@ class Request:
         Raises HTTPException: 415 where Content-Type is present and names another type,
         400 where the body is no JSON, too deep, or has a number too long to read.
         """
-        content_type = self.header("content-type")
-        if content_type and not _is_json(content_type):
-            raise HTTPException(
-                415, f"The body must be application/json; its Content-Type is {content_type!r}."
-            )
+        if self.content_type and not _is_json(self.content_type):
+            raise self._unexpected_type("application/json")
         try:
             return decode_json(self.body.decode("utf-8"))
         except json.JSONDecodeError as error:
@@ -162,20 +185,58 @@ class Request:
                 " or NaN or Infinity, which JSON does not have.",
             ) from None
 
-    async def read(self) -> bytes:
-        """Read the whole body, once; a handler finds it in `body`.
+    @lazy
+    def form(self) -> Form:
+        """The fields and files of a form, sent as multipart or as urlencoded.
 
-        Raises HTTPException: 413 over `App(max_body_size)`, 400 for a Content-Length that
-        is no number or a body that ends before it, 411 for a body without a length where
-        the server side does not mark its end.
+        A field is a str, a file an UploadFile. It is empty where there is no body. Raises
+        HTTPException: 415 where Content-Type is present and names no form, 413 for more than
+        1,000 fields; RuntimeError where `body` does.
+        """
+        if self._uploaded is not None:
+            return self._uploaded
+        body = self.body
+        if body and self.content_type and not _is_urlencoded(self.content_type):
+            raise self._unexpected_type("application/x-www-form-urlencoded or multipart/form-data")
+        return MultiDict(parse_parameters(body.decode("latin-1"), too_many=413))
+
+    @lazy
+    def stream(self) -> BodyStream:
+        """The body as it comes, on a route with `stream=True`, in pieces of some kilobytes.
+
+        `for piece in request.stream` in a plain handler, `async for` in an async one: each
+        takes from the server only what it asks for. Raises RuntimeError on other routes, and
+        while it is read HTTPException: 413 over `App(max_upload_size)`, 400 for a body that
+        ends before its Content-Length, which no handler needs to catch.
+        """
+        if self.route is None or not self.route.stream:
+            raise RuntimeError(
+                "request.stream: the body has arrived already and is in request.body, or"
+                " request.form; write stream=True at the route to take it as it comes"
+            )
+        return BodyStream(self)
+
+    async def read(self) -> bytes:
+        """Receive the whole body, once; a handler finds it in `body` or in `form`.
+
+        A multipart body becomes a form as it arrives, and is returned as `b""`. Raises
+        HTTPException: 413 over `App(max_body_size)` or, for multipart, `max_upload_size`; 400
+        for a Content-Length that is no number, a body that ends before it, or a form that
+        cannot be read; 411 for a body without a length where the server side does not mark
+        its end.
         """
         if self._unreadable is not None:
             raise self._unreadable
-        if self._body is None:
+        if self._body is None and self._uploaded is None:
             if self.method in ("GET", "HEAD"):
                 return b""
             try:
-                self._body = await self._receive_body(self.app.max_body_size)
+                if self.content_type and _is_multipart(self.content_type):
+                    self._expect_body(self.app.max_upload_size)
+                    await self._receive_form()
+                else:
+                    self._expect_body(self.app.max_body_size)
+                    self._body = await self._receive_body()
             except BaseException as error:  # cancelled by a timeout, too
                 # A second try would find the rest, and take it for the whole.
                 if not isinstance(error, HTTPException):
@@ -183,7 +244,46 @@ class Request:
                 else:
                     self._unreadable = error
                 raise
-        return self._body
+        return self._body or b""
+
+    async def _receive_form(self) -> None:
+        from .forms import receive_form  # with its parser, which most applications never need
+
+        self._uploaded = await receive_form(self)
+
+    def at_end(self, ending: Callable[[], object]) -> None:
+        """Have a plain function called when the response is over, however it ended."""
+        self._endings = (*self._endings, ending)
+
+    def end(self) -> None:
+        """Call what `at_end` was given; for a gateway, when the response is over."""
+        endings, self._endings = self._endings, ()
+        for ending in endings:
+            ending()
+
+    def open_stream(self) -> None:
+        """Make `stream` ready, instead of reading the body; raises what `read` does."""
+        self._expect_body(self.app.max_upload_size)
+
+    def _expect_body(self, limit: int) -> None:
+        self._limit = limit
+        self._announced = declared_length(self.header("content-length"), limit)
+
+    def _counted(self, piece: bytes) -> bytes:
+        """A piece of the body that has arrived; whatever was announced, it is counted."""
+        self._received += len(piece)
+        if self._received > self._limit:
+            raise too_large(self._limit)
+        return piece
+
+    @property
+    def _is_cut_off(self) -> bool:
+        return self._announced is not None and self._received < self._announced
+
+    def _unexpected_type(self, expected: str) -> HTTPException:
+        return HTTPException(
+            415, f"The body must be {expected}; its Content-Type is {self.content_type!r}."
+        )
 
     def header(self, name: str) -> str | None:
         """The first header called `name`, in lower case, without parsing the others."""
@@ -192,15 +292,31 @@ class Request:
     def _header_pairs(self) -> list[tuple[str, str]]:
         raise NotImplementedError
 
-    async def _receive_body(self, limit: int) -> bytes:
+    async def _receive_body(self) -> bytes:
+        """The whole body."""
+        raise NotImplementedError
+
+    async def receive_piece(self) -> bytes:
+        """The next piece of the body; empty at its end."""
+        raise NotImplementedError
+
+    def receive_piece_here(self) -> bytes:
+        """`receive_piece` for plain code: it blocks the thread."""
+        raise NotImplementedError
+
+    async def call_plain(self, function: Callable[..., T], /, *args: Any) -> T:
+        """Call what may block, as the disk does, where plain code of this request runs."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path!r} through {self.protocol}>"
 
 
-def parse_parameters(text: str) -> list[tuple[str, str]]:
-    """The pairs of an application/x-www-form-urlencoded text (WHATWG URL, 5.1)."""
+def parse_parameters(text: str, too_many: int = 400) -> list[tuple[str, str]]:
+    """The pairs of an application/x-www-form-urlencoded text (WHATWG URL, 5.1).
+
+    Raises HTTPException with the status `too_many` for more than 1,000 of them.
+    """
     if not text.isascii():
         # What nobody encoded came as Latin-1 through both doors, and means UTF-8.
         text = text.encode("latin-1").decode("utf-8", "replace")
@@ -209,7 +325,7 @@ def parse_parameters(text: str) -> list[tuple[str, str]]:
             text, keep_blank_values=True, errors="replace", max_num_fields=MAX_PARAMETERS
         )
     except ValueError:
-        raise HTTPException(400, f"There are more than {MAX_PARAMETERS} parameters.") from None
+        raise HTTPException(too_many, f"There are more than {MAX_PARAMETERS} parameters.") from None
 
 
 def declared_length(value: str | None, limit: int) -> int | None:
@@ -235,8 +351,21 @@ def too_large(limit: int) -> HTTPException:
 _PORTS = {"http": 80, "https": 443}
 
 
+def media_type_of(content_type: str) -> str:
+    """The media type of a Content-Type without its parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _is_multipart(content_type: str) -> bool:
+    return media_type_of(content_type) == "multipart/form-data"
+
+
+def _is_urlencoded(content_type: str) -> bool:
+    return media_type_of(content_type) == "application/x-www-form-urlencoded"
+
+
 def _is_json(content_type: str) -> bool:
-    media_type = content_type.partition(";")[0].strip().lower()
+    media_type = media_type_of(content_type)
     return media_type == "application/json" or media_type.endswith("+json")
 
 
