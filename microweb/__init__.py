@@ -18,8 +18,11 @@ from .model.response import (
 from .paths import Converter
 from .routing import Router
 
+if TYPE_CHECKING:
+    from .templates import Templates
+
 # Optional parts are imported when they are first touched, so that others pay nothing for them.
-_WHEN_TOUCHED: dict[str, str] = {}
+_WHEN_TOUCHED: dict[str, str] = {"Templates": ".templates"}
 
 if not TYPE_CHECKING:  # a type checker reads the imports of what is touched right here
 
@@ -43,4 +46,5 @@ __all__ = [
     "Response",
     "Router",
     "StreamingResponse",
+    "Templates",
 ]
