@@ -20,9 +20,11 @@ from .routing import Router
 
 if TYPE_CHECKING:
     from .model.upload import UploadFile
+    from .templates import Templates
 
 # Optional parts are imported when they are first touched, so that others pay nothing for them.
 _WHEN_TOUCHED = {
+    "Templates": ".templates",
     "UploadFile": ".model.upload",
 }
 
@@ -48,5 +50,6 @@ __all__ = [
     "Response",
     "Router",
     "StreamingResponse",
+    "Templates",
     "UploadFile",
 ]

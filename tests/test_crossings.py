@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from microweb import App, Request, Response, StreamingResponse
+from microweb.gateways.threads import ThreadIterator
 from microweb.testing import TestClient
 
 from .conftest import Connect, Protocol
@@ -381,6 +382,7 @@ def test_an_ipv6_server_without_a_host_header_has_a_url_with_brackets(protocol: 
 AT_THE_END = """
 import asyncio
 from microweb import App
+from microweb.gateways.threads import ThreadIterator
 from microweb.testing import TestClient
 
 app = App()
@@ -416,3 +418,80 @@ def test_what_runs_on_the_loop_at_the_end_of_the_process_is_ended(protocol: Prot
     first, *others = ran.stdout.splitlines()
     assert (first, sorted(others)) == ("ok", ["the life has ended", "the task has ended"])
     assert ran.stderr == ""
+
+
+# --- worker threads that rest with a stream ------------------------------------------------
+
+
+def test_streams_that_outnumber_the_threads_take_turns_with_each_other_and_with_handlers() -> None:
+    """A thread rests with its stream between two steps, but never while others wait for one."""
+    app = App(threads=1)
+
+    @app.get("/stream/{name}")
+    async def stream(request: Request, name: str) -> StreamingResponse:
+        return StreamingResponse(f"{name}{number} " for number in range(50))
+
+    @app.get("/plain")
+    def plain(request: Request) -> str:
+        return "plain"
+
+    async def get(path: str) -> bytes:
+        sent: list[bytes] = []
+        never = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            if not sent:
+                sent.append(b"")
+                return {"type": "http.request", "body": b"", "more_body": False}
+            await never.wait()
+            raise AssertionError("nobody sets it")
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message.get("body", b""))
+            await asyncio.sleep(0)
+
+        scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b""}
+        await app.asgi(scope, receive, send)
+        return b"".join(sent)
+
+    async def all_at_once() -> list[bytes]:
+        paths = ["/stream/a", "/stream/b", "/plain", "/stream/c", "/plain"]
+        async with asyncio.timeout(10):
+            return await asyncio.gather(*map(get, paths))
+
+    a, b, first, c, second = asyncio.run(all_at_once())
+    assert (first, second) == (b"plain", b"plain")
+    for name, body in (("a", a), ("b", b), ("c", c)):
+        assert body.decode() == "".join(f"{name}{number} " for number in range(50))
+    assert app.asgi.threads._busy == 0
+    assert not app.asgi.threads.resting
+
+
+def test_all_steps_of_a_stream_and_its_close_share_one_context_whatever_the_thread() -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="unset")
+    app = App(threads=1)
+    seen: list[str] = []
+
+    def chunks() -> Iterator[str]:
+        token = variable.set("set")
+        try:
+            for _ in range(5):
+                yield variable.get()
+        finally:
+            seen.append(variable.get())
+            variable.reset(token)  # only the context that made the token takes it
+
+    async def run() -> None:
+        stream = ThreadIterator(app.asgi.threads, chunks())
+        async with asyncio.timeout(10):
+            assert await anext(stream) == "set"
+            # The only thread rests with the stream, and others need it.
+            assert await app.asgi.threads.call(lambda: "done") == "done"
+            assert await anext(stream) == "set"
+            stream.dismiss()
+            assert await anext(stream) == "set"
+            await stream.aclose()
+            assert await app.asgi.threads.call(lambda: "done") == "done"
+
+    asyncio.run(run())
+    assert seen == ["set"]

@@ -31,6 +31,7 @@ FORBIDDEN = {
     "microweb.paths": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
     "microweb.routing": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
     "microweb.middleware": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
+    "microweb.templates": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
     "microweb.app": ("asyncio", "socket", "threading", "concurrent"),
     "microweb.gateways.wsgi": ("microweb.gateways.asgi", "microweb.gateways.threads", "asyncio"),
     "microweb.gateways.asgi": ("microweb.gateways.wsgi", "microweb.gateways.visits"),

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import Context, copy_context
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from threading import Lock
 from typing import Any, TypeVar
 
 from ..model.response import to_close
@@ -16,6 +17,9 @@ from .bridge import END, adopt, settle
 from .process import PerProcess
 
 T = TypeVar("T")
+
+REST = 1.0  # seconds that a thread stays with an iterator that asks for nothing
+ROUNDS = 20  # of the loop, before it sleeps; about as long as it takes to wake a thread
 
 
 class Threads(PerProcess):
@@ -27,6 +31,8 @@ class Threads(PerProcess):
 
     def renew(self) -> None:
         self._pool = ThreadPoolExecutor(self._size, thread_name_prefix="microweb")
+        self._busy = 0
+        self.resting: set[ThreadIterator] = set()  # each keeps a thread between two steps
 
     async def call(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Call a plain function in a worker thread, in a copy of this task's context.
@@ -34,38 +40,49 @@ class Threads(PerProcess):
         If the task is cancelled meanwhile, the thread goes on to its end: a thread cannot
         be interrupted.
         """
-        context = copy_context()
-        try:
-            answer, _ = self.submit(context, function, *args, **kwargs)
-            return await answer
-        finally:
-            adopt(context)
-
-    def submit(
-        self, context: Context, function: Callable[..., T], /, *args: Any, **kwargs: Any
-    ) -> tuple[asyncio.Future[T], Future[None]]:
-        """Start a call in a worker thread: its answer on the running loop, and the work itself.
-
-        The answer can be cancelled; the work goes on all the same, and ends when it ends.
-        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        context = copy_context()
+
+        def ended(result: Any, error: BaseException | None) -> None:
+            self.ended()
+            settle(future, result, error)
 
         def work() -> None:
             try:
                 result = context.run(function, *args, **kwargs)
             except BaseException as error:
-                loop.call_soon_threadsafe(settle, future, None, _no_stop(error))
+                loop.call_soon_threadsafe(ended, None, _no_stop(error))
             else:
-                loop.call_soon_threadsafe(settle, future, result, None)
+                loop.call_soon_threadsafe(ended, result, None)
 
-        return future, self._pool.submit(work)
+        try:
+            self.start(work)
+            return await future
+        finally:
+            adopt(context)
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Have a worker thread do this when one is free; its end is told with `ended`."""
+        self._busy += 1
+        if self._busy > self._size and self.resting:
+            self.resting.pop().dismiss()
+        self._pool.submit(work)
+
+    def ended(self) -> None:
+        """A worker thread is free again; called on the loop."""
+        self._busy -= 1
 
 
 class ThreadIterator(AsyncIterator[Any]):
-    """A plain iterator as an async one: under ASGI, a worker thread fetches each chunk.
+    """A plain iterator as an async one: under ASGI, a worker thread makes each step.
 
-    All its steps and its close run in one context, so that the generator's own tokens hold.
+    All steps and the close run in one context, so that the generator's own tokens hold.
+
+    Most of what a step costs is to wake a thread that sleeps, on either side. So a worker
+    thread rests here between two steps, until it has rested for long or others need it; and
+    the loop goes round a few times to see whether the step is done before it goes to sleep.
+    That is half the price of a call to the pool for each step.
     """
 
     def __init__(self, threads: Threads, chunks: Iterable[Any]) -> None:
@@ -73,29 +90,105 @@ class ThreadIterator(AsyncIterator[Any]):
         self._chunks = chunks
         self._iterator: Iterator[Any] | None = None
         self._context = copy_context()
-        self._step: Future[None] | None = None
+        self._step: Callable[[], Any] | None = None
+        self._outcome: tuple[Any, BaseException | None] | None = (None, None)
+        self._rounds = ROUNDS
+        self._waiter: asyncio.Future[None] | None = None
+        self._go = Lock()
+        self._go.acquire()
+        # One token while the thread rests. The thread takes it to leave, the loop to give it
+        # work: who finds it gone knows that the other was first.
+        self._token: list[None] = []
 
     async def __anext__(self) -> Any:
-        answer, self._step = self._threads.submit(self._context, self._next)
-        chunk = await answer
+        chunk = await self._do(self._next)
         if chunk is END:
             raise StopAsyncIteration
         return chunk
 
     async def aclose(self) -> None:
         """Close the iterator in a worker thread, after the step that may still be running."""
-        if self._step is not None and not self._step.done():
-            await asyncio.wrap_future(self._step)
-        for thing in to_close(self._iterator, self._chunks):
-            if hasattr(thing, "close"):
-                closed, _ = self._threads.submit(self._context, thing.close)
-                await closed
+        await self._done()
+        try:
+            await self._do(self._close)
+        finally:
+            self.dismiss()
         adopt(self._context)
+
+    def dismiss(self) -> None:
+        """Let the thread go, if it rests here; the next step will ask for another."""
+        self._threads.resting.discard(self)
+        if self._takes_token():
+            self._step = None
+            self._go.release()
+
+    async def _do(self, step: Callable[[], Any]) -> Any:
+        self._step, self._outcome = step, None
+        self._threads.resting.discard(self)
+        if self._takes_token():
+            self._go.release()
+        else:
+            self._loop = asyncio.get_running_loop()
+            self._threads.start(self._work)
+        result, error = await self._done()
+        self._threads.resting.add(self)
+        if error is not None:
+            raise error
+        return result
+
+    async def _done(self) -> tuple[Any, BaseException | None]:
+        """Wait until the step is done; its result and its error."""
+        for _ in range(self._rounds):
+            if self._outcome is not None:
+                self._rounds = ROUNDS
+                return self._outcome
+            await asyncio.sleep(0)
+        self._rounds //= 2  # steps that are slow anyway need no haste
+        while self._outcome is None:
+            self._waiter = self._loop.create_future()
+            if self._outcome is None:  # as the thread looks for a waiter only after it is set
+                await self._waiter
+        self._waiter = None
+        return self._outcome
+
+    def _work(self) -> None:
+        """The worker thread's part: step after step, until it is dismissed or has rested."""
+        while self._step is not None:
+            result, failure = None, None
+            try:
+                result = self._context.run(self._step)
+            except BaseException as error:
+                failure = _no_stop(error)
+            self._token.append(None)
+            self._outcome = result, failure
+            if self._waiter is not None:
+                self._loop.call_soon_threadsafe(self._wake)
+            if not self._go.acquire(timeout=REST):
+                if self._takes_token():
+                    break
+                self._go.acquire()
+        self._loop.call_soon_threadsafe(self._threads.ended)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _takes_token(self) -> bool:
+        try:
+            self._token.pop()
+        except IndexError:
+            return False
+        return True
 
     def _next(self) -> Any:
         if self._iterator is None:
             self._iterator = iter(self._chunks)
         return next(self._iterator, END)
+
+    def _close(self) -> None:
+        for thing in to_close(self._iterator, self._chunks):
+            if hasattr(thing, "close"):
+                thing.close()
 
 
 def _no_stop(error: BaseException) -> BaseException:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from typing import TypeVar
 
+from .problems import preferred_form
 from .request import Request
 from .response import HTMLResponse, PlainTextResponse, Response
 from .trail import Call, chain_of, is_outermost, sides_of, source_of, stack_of, trail_of
@@ -29,6 +30,7 @@ TEXT_LENGTH = 2000  # characters
 HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "vary": "accept",
     "x-content-type-options": "nosniff",
 }
 SEAMS = {"wsgi": "app(environ, start_response)", "asgi": "await app(scope, receive, send)"}
@@ -41,10 +43,13 @@ FOOT = "This page is shown because of App(debug=True), which must never be on in
 
 
 def debug_page(request: Request, error: Exception) -> Response:
-    """A 500 that shows the way to `error`: HTML where Accept names it, otherwise text."""
+    """A 500 that shows the way to `error`: HTML where Accept prefers it, otherwise text.
+
+    To a client that prefers JSON, too: its author reads this, and no program does.
+    """
     trail = trail_of(error, stack_of(request, sys._getframe(1)))
     parts = _page(request, error, trail)
-    if "text/html" in request.headers.get("accept", "").lower():
+    if preferred_form(request) == "text/html":
         return HTMLResponse(HEAD + _written(parts, HTML, escape), 500, HEADERS)
     return PlainTextResponse(_written(parts, TEXT, str), 500, HEADERS)
 

@@ -87,6 +87,12 @@ class RequestHeaders(MultiDict[str]):
         """Every value of the header `name`, in order; an empty list if there is none."""
         return super().getlist(name.lower())
 
+    def __contains__(self, name: object) -> bool:
+        # Mapping's own would join the values, to throw them away.
+        if not self._pairs or not isinstance(name, str):
+            return False
+        return name.lower() in [key for key, _ in self._pairs]
+
     def items(self) -> ItemsView[str, str]:
         """One (name, value) for each name, with the value that `[]` gives."""
         values: dict[str, list[str]] = {}
@@ -105,9 +111,9 @@ class Headers(RequestHeaders, MutableMapping[str, str]):
 
     def __init__(self, headers: Mapping[str, str] | Pairs = ()) -> None:
         self._pairs = []
-        if isinstance(headers, MultiDict):
-            headers = headers.multi_items()  # items() would merge Set-Cookie
         if headers:
+            if isinstance(headers, MultiDict):
+                headers = headers.multi_items()  # items() would merge Set-Cookie
             for name, value in headers.items() if isinstance(headers, Mapping) else headers:
                 self.add(name, value)
 
@@ -128,11 +134,15 @@ class Headers(RequestHeaders, MutableMapping[str, str]):
             raise KeyError(name)
         self._pairs = kept
 
+    def __add__(self, more: Headers) -> Headers:
+        """Headers of their own: these, and `more` after them."""
+        both = Headers.__new__(Headers)  # what is checked already is not checked again
+        both._pairs = self._pairs + more._pairs
+        return both
+
     def copy(self) -> Headers:
         """An independent copy."""
-        twin = Headers()
-        twin._pairs = list(self._pairs)
-        return twin
+        return self + Headers()
 
 
 def _joined(name: str, values: list[str]) -> str:

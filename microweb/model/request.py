@@ -122,12 +122,32 @@ class Request:
         query = quote(self.query_string.encode("latin-1"), safe=PATH_SAFE + "%?")
         return self._absolute(self.path) + ("?" + query if query else "")
 
+    def url_path_for(self, name: str, /, **path_params: Any) -> str:
+        """The path of the route `name` as this client has to ask for it, for links and redirects.
+
+        It begins with `root_path`, where `App.url_path_for`, which see, knows of no request.
+        """
+        path = quote(self.root_path, safe=PATH_SAFE) + self.app.url_path_for(name, **path_params)
+        # One leading slash, so that it cannot name another host ("//evil.example").
+        return "/" + path.lstrip("/")
+
     def url_for(self, name: str, /, **path_params: Any) -> str:
         """The absolute URL of the route `name`: see `App.url_path_for`."""
         return self._absolute("") + self.app.url_path_for(name, **path_params)
 
     def _absolute(self, path: str) -> str:
         return f"{self.scheme}://{self.host}{quote(self.root_path + path, safe=PATH_SAFE)}"
+
+    def prefers(self, *media_types: str) -> str | None:
+        """The media type that the client likes best, by its Accept header; None if none will do.
+
+        `request.prefers("text/html", "application/json")`: the first one where the client has
+        no preference. An answer that depends on it should say so: `Vary: Accept`. Raises
+        ValueError for what is no media type (RFC 9110, 12.5.1).
+        """
+        from .accept import best_match
+
+        return best_match(self.headers.get("accept"), media_types)
 
     @property
     def body(self) -> bytes:

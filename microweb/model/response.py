@@ -139,10 +139,12 @@ class Response:
         pairs = self.headers.multi_items()
         if self.status in BODILESS:
             return [pair for pair in pairs if pair[0] not in ("content-type", "content-length")]
-        if "content-type" not in self.headers:
+        names = [name for name, _ in pairs]
+        if "content-type" not in names:
             pairs.append(("content-type", self._content_type))
-        if self.iterator is None and not (method == "HEAD" and "content-length" in self.headers):
-            pairs = [pair for pair in pairs if pair[0] != "content-length"]
+        if self.iterator is None and not (method == "HEAD" and "content-length" in names):
+            if "content-length" in names:
+                pairs = [pair for pair in pairs if pair[0] != "content-length"]
             pairs.append(("content-length", str(len(self.body))))
         return pairs
 
