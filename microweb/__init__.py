@@ -18,8 +18,14 @@ from .model.response import (
 from .paths import Converter
 from .routing import Router
 
+if TYPE_CHECKING:
+    from .model.events import EventSourceResponse, ServerSentEvent
+
 # Optional parts are imported when they are first touched, so that others pay nothing for them.
-_WHEN_TOUCHED: dict[str, str] = {}
+_WHEN_TOUCHED: dict[str, str] = {
+    "EventSourceResponse": ".model.events",
+    "ServerSentEvent": ".model.events",
+}
 
 if not TYPE_CHECKING:  # a type checker reads the imports of what is touched right here
 
@@ -33,6 +39,7 @@ if not TYPE_CHECKING:  # a type checker reads the imports of what is touched rig
 __all__ = [
     "App",
     "Converter",
+    "EventSourceResponse",
     "HTMLResponse",
     "HTTPException",
     "Headers",
@@ -42,5 +49,6 @@ __all__ = [
     "Request",
     "Response",
     "Router",
+    "ServerSentEvent",
     "StreamingResponse",
 ]

@@ -10,7 +10,7 @@ import asyncio
 import atexit
 import logging
 import threading
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
 from contextvars import Context, copy_context
 from queue import SimpleQueue
@@ -253,7 +253,6 @@ class LoopIterator(Iterator[Any]):
     def __init__(self, visit: Visit, chunks: AsyncIterable[Any]) -> None:
         self._visit = visit
         self._source = chunks
-        self._chunks = aiter(chunks)
         self._started = False
 
     def __next__(self) -> Any:
@@ -273,16 +272,18 @@ class LoopIterator(Iterator[Any]):
         """Close the async iterator on the loop, and wait until it is."""
         if not self._started:
             self._started = True
-            self._visit.run(aclose(self._chunks, self._source))
+            self._visit.run(aclose(None, self._source))
         elif not self._visit.over:
             self._visit.resume(False)
             self._visit.wait()
 
     async def _drive(self) -> Any:
+        chunks: AsyncIterator[Any] | None = None
         try:
-            async for chunk in self._chunks:
+            chunks = aiter(self._source)
+            async for chunk in chunks:
                 if not await self._visit.give(chunk):
                     break
         finally:
-            await aclose(self._chunks, self._source)
+            await aclose(chunks, self._source)
         return END
