@@ -19,11 +19,14 @@ from .paths import Converter
 from .routing import Router
 
 if TYPE_CHECKING:
+    from .model.events import EventSourceResponse, ServerSentEvent
     from .model.upload import UploadFile
     from .templates import Templates
 
 # Optional parts are imported when they are first touched, so that others pay nothing for them.
 _WHEN_TOUCHED = {
+    "EventSourceResponse": ".model.events",
+    "ServerSentEvent": ".model.events",
     "Templates": ".templates",
     "UploadFile": ".model.upload",
 }
@@ -40,6 +43,7 @@ if not TYPE_CHECKING:  # a type checker reads the imports of what is touched rig
 __all__ = [
     "App",
     "Converter",
+    "EventSourceResponse",
     "HTMLResponse",
     "HTTPException",
     "Headers",
@@ -49,6 +53,7 @@ __all__ = [
     "Request",
     "Response",
     "Router",
+    "ServerSentEvent",
     "StreamingResponse",
     "Templates",
     "UploadFile",

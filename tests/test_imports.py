@@ -37,6 +37,7 @@ FORBIDDEN = {
     "microweb.gateways.asgi": ("microweb.gateways.wsgi", "microweb.gateways.visits"),
     "microweb.gateways.bridge": ("microweb.app", "microweb.routing"),
     "microweb.gateways.visits": ("microweb.app", "microweb.routing", "microweb.gateways.threads"),
+    "microweb.gateways.pings": ("microweb.app", "microweb.routing", "microweb.gateways.visits"),
     "microweb.gateways.threads": ("microweb.app", "microweb.routing", "microweb.gateways.visits"),
 }
 

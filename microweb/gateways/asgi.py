@@ -280,14 +280,20 @@ class ASGIGateway(PerProcess):
         self, request: ASGIRequest, response: Response, start: Message, has_body: bool, send: Send
     ) -> None:
         source = response.iterator
-        if not isinstance(source, AsyncIterable):
+        ping: float | None = getattr(source, "ping_seconds", None)
+        if ping is not None and has_body:
+            from .pings import with_pings
+
+            source = with_pings(source, ping, self.threads)
+        elif not isinstance(source, AsyncIterable):
             source = ThreadIterator(self.threads, source or ())
-        chunks = aiter(source)
+        chunks: AsyncIterator[Any] | None = None
         try:
             if request.disconnected:
                 return
             await _deliver(send, start)
             if has_body:
+                chunks = aiter(source)
                 async with WhileConnected(request._watch) as connection:
                     await self._send_chunks(chunks, connection, send)
                 if connection.lost:
@@ -323,7 +329,9 @@ class ASGIGateway(PerProcess):
                 await background()
             elif iscoroutine(outcome := await self.threads.call(background)):
                 await outcome  # of a lambda around an async function
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if not isinstance(error, Exception) and _is_cancelled():
+                raise
             logger.exception("background %s failed", describe(background))
 
 

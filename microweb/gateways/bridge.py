@@ -46,8 +46,8 @@ def settle(future: asyncio.Future[Any], result: Any, error: BaseException | None
         future.set_exception(error)
 
 
-async def aclose(iterator: AsyncIterator[Any], source: Any) -> None:
-    """Close an async iterator and what it came from, as far as they can be closed."""
+async def aclose(iterator: AsyncIterator[Any] | None, source: Any) -> None:
+    """Close an async iterator, if there was one, and what it came from, as far as they can be."""
     for thing in to_close(iterator, source):
         if hasattr(thing, "aclose"):
             await thing.aclose()

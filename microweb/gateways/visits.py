@@ -10,7 +10,7 @@ import asyncio
 import atexit
 import logging
 import threading
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
 from contextvars import Context, copy_context
 from queue import SimpleQueue
@@ -260,7 +260,6 @@ class LoopIterator(Iterator[Any]):
     def __init__(self, visit: Visit, chunks: AsyncIterable[Any]) -> None:
         self.visit = visit
         self._source = chunks
-        self._chunks = aiter(chunks)
         self._started = False
 
     def __next__(self) -> Any:
@@ -280,16 +279,18 @@ class LoopIterator(Iterator[Any]):
         """Close the async iterator on the loop, and wait until it is."""
         if not self._started:
             self._started = True
-            self.visit.run(aclose(self._chunks, self._source))
+            self.visit.run(aclose(None, self._source))
         elif not self.visit.over:
             self.visit.resume(False)
             self.visit.wait()
 
     async def _drive(self) -> Any:
+        chunks: AsyncIterator[Any] | None = None
         try:
-            async for chunk in self._chunks:
+            chunks = aiter(self._source)
+            async for chunk in chunks:
                 if not await self.visit.give(chunk):
                     break
         finally:
-            await aclose(self._chunks, self._source)
+            await aclose(chunks, self._source)
         return END

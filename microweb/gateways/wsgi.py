@@ -85,6 +85,10 @@ class WSGIRequest(Request):
     def server(self) -> tuple[str, int]:
         return self.environ["SERVER_NAME"], _port(self.environ["SERVER_PORT"])
 
+    @lazy
+    def can_wait(self) -> bool:
+        return bool(self.environ["wsgi.multithread"])
+
     def header(self, name: str) -> str | None:
         key = name.upper().replace("-", "_")
         # Servers may send these two empty where they are absent (wsgiref does).
@@ -321,10 +325,15 @@ class WSGIGateway(PerProcess):
         self, request: WSGIRequest, response: Response, has_body: bool, context: Context
     ) -> _Body:
         source = [response.body] if response.iterator is None else response.iterator
+        ping: float | None = getattr(source, "ping_seconds", None)
+        if ping is not None and has_body:
+            from .pings import with_pings
+
+            source = with_pings(source, ping)
         if isinstance(source, AsyncIterable):
             source = self._loop.iterate(source)
             request.visit = source.visit
-        chunks = iter(source)
+        chunks: Iterator[Any] | None = None
 
         def close() -> None:
             try:
@@ -336,7 +345,12 @@ class WSGIGateway(PerProcess):
                     self._run_background(response.background)
                 request.end()
 
-        return _Body(chunks if has_body else iter(()), close, context)
+        try:
+            chunks = iter(source if has_body else ())
+        except BaseException:
+            close()  # the server is given nothing that it could close
+            raise
+        return _Body(chunks, close, context)
 
     def _run_background(self, background: Callable[[], Any]) -> None:
         try:

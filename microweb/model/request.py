@@ -53,6 +53,11 @@ class Request:
     client: tuple[str, int] | None  # host and port (0 if the server does not say)
     server: tuple[str, int]  # host and port of the socket that took the request
 
+    # Whether others are served meanwhile. False where the request holds its process's only
+    # worker: WSGI with wsgi.multithread false (PEP 3333, "environ Variables"). There an endless
+    # stream locks everybody out: send what there is, and let the client ask again.
+    can_wait: bool = True
+
     route: Route | None = None  # once the router has matched
     path_params: dict[str, Any] = {}  # noqa: RUF012 - replaced for each match, never changed
 
@@ -74,6 +79,15 @@ class Request:
     def cookies(self) -> dict[str, str]:
         """The cookies sent, by name (RFC 6265, 5.4)."""
         return parse_cookies(self.headers.get("cookie", ""))
+
+    @property
+    def last_event_id(self) -> str | None:
+        """Where an EventSource that connects again left off: the `id` of its last event.
+
+        None if it has none yet (Last-Event-ID, which is UTF-8; WHATWG HTML, 9.2.4).
+        """
+        value = self.header("last-event-id")
+        return value.encode("latin-1").decode("utf-8", "replace") if value else None
 
     @lazy
     def query(self) -> MultiDict[str]:

@@ -32,6 +32,9 @@ class Response:
     arguments, plain or async, that runs once after the body is out, however it ended.
     Content-Length is the gateway's to add.
 
+    What a layer replaces by another response never goes out, and its background never runs:
+    such a layer hands it on, `Response(..., background=response.background)`, or drops it.
+
     Raises ValueError for another status, TypeError for a body that is not bytes or str,
     and what `Headers` raises.
     """
