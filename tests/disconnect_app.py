@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from microweb import App, JSONResponse, Request, StreamingResponse
+from microweb import App, EventSourceResponse, JSONResponse, Request, StreamingResponse
 
 from .live_app import PATIENCE, mark
 
@@ -77,6 +78,35 @@ async def silent(request: Request) -> StreamingResponse:
             mark(request.query["ended"])
 
     return StreamingResponse(words())
+
+
+# --- events -------------------------------------------------------------------------------
+
+
+@site.get("/events")
+def events(request: Request) -> EventSourceResponse:
+    def words() -> Iterator[str | None]:
+        try:
+            yield "first"
+            while True:
+                time.sleep(0.02)
+                yield None
+        finally:
+            mark(request.query["ended"])
+
+    return EventSourceResponse(words(), ping=0.05)
+
+
+@site.get("/async/events")
+async def events_async(request: Request) -> EventSourceResponse:
+    async def words() -> AsyncIterator[str]:
+        try:
+            yield "first"
+            await asyncio.get_running_loop().create_future()
+        finally:
+            mark(request.query["ended"])
+
+    return EventSourceResponse(words(), ping=0.05)
 
 
 # --- uploads ------------------------------------------------------------------------------

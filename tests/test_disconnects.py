@@ -112,6 +112,17 @@ def download(path: str, size: int = SOME) -> Scenario:
     return begin
 
 
+def listen(path: str) -> Scenario:
+    """Ask for events, and hear the first one."""
+
+    def begin(connection: socket.socket, ways: Ways) -> None:
+        connection.sendall(ways.request("GET", path))
+        with connection.makefile("rb") as reader:
+            assert b"data: first\n" in iter(reader.readline, b"")
+
+    return begin
+
+
 def upload(path: str) -> Scenario:
     """Send the beginning of a body that the handler takes as it comes."""
 
@@ -136,6 +147,8 @@ def echo(path: str) -> Scenario:
 HANDLED: dict[str, Scenario] = {
     "an endless download, plain": download("/endless"),
     "an endless download, async": download("/async/endless"),
+    "events, plain": listen("/events"),
+    "events, async": listen("/async/events"),
     "an upload, plain": upload("/upload"),
     "an upload, async": upload("/async/upload"),
     "an echo, plain": echo("/echo"),
