@@ -19,7 +19,24 @@ from .paths import Converter
 from .routing import Router
 
 # Optional parts are imported when they are first touched, so that others pay nothing for them.
-_WHEN_TOUCHED: dict[str, str] = {}
+_WHEN_TOUCHED: dict[str, str] = {
+    "AccessLogMiddleware": ".middleware.log",
+    "CORSMiddleware": ".middleware.cors",
+    "GZipMiddleware": ".middleware.gzip",
+    "ProxyHeadersMiddleware": ".middleware.proxy",
+    "RequestIdMiddleware": ".middleware.log",
+    "SessionMiddleware": ".middleware.sessions",
+    "TrustedHostMiddleware": ".middleware.hosts",
+}
+
+if TYPE_CHECKING:
+    from .middleware.cors import CORSMiddleware
+    from .middleware.gzip import GZipMiddleware
+    from .middleware.hosts import TrustedHostMiddleware
+    from .middleware.log import AccessLogMiddleware, RequestIdMiddleware
+    from .middleware.proxy import ProxyHeadersMiddleware
+    from .middleware.sessions import SessionMiddleware
+
 
 if not TYPE_CHECKING:  # a type checker reads the imports of what is touched right here
 
@@ -31,16 +48,23 @@ if not TYPE_CHECKING:  # a type checker reads the imports of what is touched rig
 
 
 __all__ = [
+    "AccessLogMiddleware",
     "App",
+    "CORSMiddleware",
     "Converter",
+    "GZipMiddleware",
     "HTMLResponse",
     "HTTPException",
     "Headers",
     "JSONResponse",
     "PlainTextResponse",
+    "ProxyHeadersMiddleware",
     "RedirectResponse",
     "Request",
+    "RequestIdMiddleware",
     "Response",
     "Router",
+    "SessionMiddleware",
     "StreamingResponse",
+    "TrustedHostMiddleware",
 ]
