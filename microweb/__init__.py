@@ -19,15 +19,28 @@ from .paths import Converter
 from .routing import Router
 
 if TYPE_CHECKING:
+    from .middleware.cors import CORSMiddleware
+    from .middleware.gzip import GZipMiddleware
+    from .middleware.hosts import TrustedHostMiddleware
+    from .middleware.log import AccessLogMiddleware, RequestIdMiddleware
+    from .middleware.proxy import ProxyHeadersMiddleware
+    from .middleware.sessions import SessionMiddleware
     from .model.events import EventSourceResponse, ServerSentEvent
     from .model.upload import UploadFile
     from .templates import Templates
 
 # Optional parts are imported when they are first touched, so that others pay nothing for them.
 _WHEN_TOUCHED = {
+    "AccessLogMiddleware": ".middleware.log",
+    "CORSMiddleware": ".middleware.cors",
     "EventSourceResponse": ".model.events",
+    "GZipMiddleware": ".middleware.gzip",
+    "ProxyHeadersMiddleware": ".middleware.proxy",
+    "RequestIdMiddleware": ".middleware.log",
     "ServerSentEvent": ".model.events",
+    "SessionMiddleware": ".middleware.sessions",
     "Templates": ".templates",
+    "TrustedHostMiddleware": ".middleware.hosts",
     "UploadFile": ".model.upload",
 }
 
@@ -41,20 +54,27 @@ if not TYPE_CHECKING:  # a type checker reads the imports of what is touched rig
 
 
 __all__ = [
+    "AccessLogMiddleware",
     "App",
+    "CORSMiddleware",
     "Converter",
     "EventSourceResponse",
+    "GZipMiddleware",
     "HTMLResponse",
     "HTTPException",
     "Headers",
     "JSONResponse",
     "PlainTextResponse",
+    "ProxyHeadersMiddleware",
     "RedirectResponse",
     "Request",
+    "RequestIdMiddleware",
     "Response",
     "Router",
     "ServerSentEvent",
+    "SessionMiddleware",
     "StreamingResponse",
     "Templates",
+    "TrustedHostMiddleware",
     "UploadFile",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from microweb import App, Request, Response, gunicorn_conf
+from microweb import App, Request, Response, TrustedHostMiddleware, gunicorn_conf
 from microweb.testing import TestClient
 
 
@@ -45,6 +45,7 @@ SLIPS: list[tuple[Callable[[App], Any], type[Exception], str]] = [
     ),
     (lambda app: app.get("/<x>")(home), ValueError, r"in braces: \{x\}, not <x>"),
     (lambda app: app.middleware(forgets_its_yield), TypeError, "did you forget its yield"),
+    (lambda app: app.middleware(TrustedHostMiddleware), TypeError, "a class: add an instance"),
     (lambda app: app.middleware(is_both), TypeError, "as the one or the other, not as both"),
     (
         lambda app: app.middleware(lacks_call_next),

@@ -41,13 +41,15 @@ def is_async_layer(layer: Middleware) -> bool:
     if shape in _FORMS:
         _check_signature(layer, *_FORMS[shape])
         return shape == "async"
+    slip = _CLASS if isinstance(layer, type) else _SLIPS.get(shape, "")
     raise TypeError(
         f"middleware {describe(layer)} is neither a generator function of (request) that"
-        f" yields once nor an async function of (request, call_next){_SLIPS.get(shape, '')}"
+        f" yields once nor an async function of (request, call_next){slip}"
     )
 
 
 _FORMS = {"generator": ("request",), "async": ("request", "call_next")}
+_CLASS = "; it is a class: add an instance of it"
 _SLIPS = {
     "plain": "; did you forget its yield?",
     "async generator": "; write it as the one or the other, not as both",
