@@ -19,7 +19,13 @@ from .paths import Converter
 from .routing import Router
 
 # Optional parts are imported when they are first touched, so that others pay nothing for them.
-_WHEN_TOUCHED: dict[str, str] = {}
+_WHEN_TOUCHED: dict[str, str] = {
+    "WebSocket": ".model.websocket",
+    "WebSocketDisconnect": ".model.websocket",
+}
+
+if TYPE_CHECKING:
+    from .model.websocket import WebSocket, WebSocketDisconnect
 
 if not TYPE_CHECKING:  # a type checker reads the imports of what is touched right here
 
@@ -43,4 +49,6 @@ __all__ = [
     "Response",
     "Router",
     "StreamingResponse",
+    "WebSocket",
+    "WebSocketDisconnect",
 ]

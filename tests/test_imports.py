@@ -34,6 +34,8 @@ FORBIDDEN = {
     "microweb.app": ("asyncio", "socket", "threading", "concurrent"),
     "microweb.gateways.wsgi": ("microweb.gateways.asgi", "microweb.gateways.threads", "asyncio"),
     "microweb.gateways.asgi": ("microweb.gateways.wsgi", "microweb.gateways.visits"),
+    "microweb.gateways.websocket": ("microweb.gateways.wsgi", "microweb.gateways.visits"),
+    "microweb.gateways.conversation": ("microweb.gateways.wsgi", "microweb.gateways.visits"),
     "microweb.gateways.bridge": ("microweb.app", "microweb.routing"),
     "microweb.gateways.visits": ("microweb.app", "microweb.routing", "microweb.gateways.threads"),
     "microweb.gateways.threads": ("microweb.app", "microweb.routing", "microweb.gateways.visits"),
