@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .middleware.sessions import SessionMiddleware
     from .model.events import EventSourceResponse, ServerSentEvent
     from .model.upload import UploadFile
+    from .model.websocket import WebSocket, WebSocketDisconnect
     from .templates import Templates
 
 # Optional parts are imported when they are first touched, so that others pay nothing for them.
@@ -42,6 +43,8 @@ _WHEN_TOUCHED = {
     "Templates": ".templates",
     "TrustedHostMiddleware": ".middleware.hosts",
     "UploadFile": ".model.upload",
+    "WebSocket": ".model.websocket",
+    "WebSocketDisconnect": ".model.websocket",
 }
 
 if not TYPE_CHECKING:  # a type checker reads the imports of what is touched right here
@@ -77,4 +80,6 @@ __all__ = [
     "Templates",
     "TrustedHostMiddleware",
     "UploadFile",
+    "WebSocket",
+    "WebSocketDisconnect",
 ]

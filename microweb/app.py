@@ -38,7 +38,7 @@ from .model.types import (
     MiddlewareT,
 )
 from .paths import Converter
-from .routing import Miss, Router
+from .routing import WEBSOCKET, Miss, Router
 
 if TYPE_CHECKING:
     from .gateways.asgi import ASGIGateway
@@ -210,6 +210,8 @@ class Core:
         value: Any
         try:
             route, found = self._match(request.method, request.path)
+            if self.app.has_websockets:
+                self._check_no_handshake(request)
             if route is None:
                 return self._without_route(request, found)
             request.route = route
@@ -288,9 +290,25 @@ class Core:
             call = self._calls[key] = self._adapt(handler)
         return call
 
+    def _check_no_handshake(self, request: Request) -> None:
+        """Raise HTTPException(501) where a WebSocket is asked for in a mere request."""
+        if request.method != "GET" or request.header("upgrade") is None:
+            return
+        from .model.handshake import WHY_NOT, is_handshake
+
+        if is_handshake(request) and self._match(WEBSOCKET, request.path)[0] is not None:
+            raise HTTPException(501, WHY_NOT[request.protocol])
+
     def _without_route(self, request: Request, miss: Miss) -> Response:
         """What the router's Miss means: an answer to OPTIONS, a redirect, or 405 or 404."""
         allow = miss.allow
+        if WEBSOCKET in allow:
+            if request.method == "GET":
+                from .model.handshake import WEBSOCKET_ONLY
+
+                # Not 426: its Upgrade header is hop-by-hop, the server's alone to send.
+                raise HTTPException(400, WEBSOCKET_ONLY)
+            allow = {*allow - {WEBSOCKET}, "GET"}  # a handshake is one
         if request.method == "OPTIONS" and request.path == "*":
             # The server as a whole is meant (RFC 9110, 9.3.7).
             allow = {"OPTIONS", *self.app.methods()}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .model.response import describe
+from .model.shape import shape_of
 from .model.types import Handler, HandlerT
 from .paths import (
     Converter,
@@ -22,6 +23,9 @@ from .paths import (
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
+# A WebSocket's handshake is a GET that means something else: in the tree it stands beside GET.
+WEBSOCKET = "WEBSOCKET"
+
 
 class Route:
     """A path template, the methods it takes, and the handler that answers them.
@@ -29,7 +33,7 @@ class Route:
     With `stream` the handler takes the body as it comes, instead of finding it arrived.
     """
 
-    __slots__ = ("handler", "methods", "name", "parameter_names", "stream", "template")
+    __slots__ = ("handler", "methods", "name", "origins", "parameter_names", "stream", "template")
 
     def __init__(
         self,
@@ -38,12 +42,14 @@ class Route:
         handler: Handler,
         name: str,
         stream: bool = False,
+        origins: tuple[str, ...] = (),
     ) -> None:
         self.template = template
         self.methods = methods
         self.handler = handler
         self.name = name
         self.stream = stream
+        self.origins = origins  # of a WebSocket: the foreign pages that may open it
         self.parameter_names = tuple(parameter.name for parameter in template.parameters)
 
     @property
@@ -81,6 +87,7 @@ class Router:
         self.prefix = checked_prefix("router prefix", prefix)
         self.name = name
         self.routes: list[Route] = []
+        self.has_websockets = False
         self._converters = checked_converters(converters or {})
         self._tree = _Node()
         self._static: dict[str, dict[str, Route]] = {}
@@ -138,7 +145,45 @@ class Router:
             )
 
         def register(handler: HandlerT) -> HandlerT:
-            self._register(path, methods, handler, name, stream)
+            self._register(path, _checked_methods(path, methods), handler, name, stream)
+            return handler
+
+        return register
+
+    def websocket(
+        self, path: str, *, name: str | None = None, origins: Iterable[str] = ()
+    ) -> Callable[[HandlerT], HandlerT]:
+        """Register the handler of a WebSocket: `async def chat(ws, **path_params)`.
+
+        Its handshake goes through the layers as a GET. What the handler raises before
+        `await ws.accept()` is the answer to it, as with any handler. After that an error is
+        logged, and closes with 1011 (RFC 6455, 7.4.1); a return closes with 1000.
+
+        When the client leaves, the handler is told by its next `receive` or `send`. It has
+        five seconds to end then, and is cancelled after them: what takes longer belongs in a
+        task of its own. To notice that a client has left, one message is read ahead; a
+        handler that leaves messages unread notices it only when it sends.
+
+        A page of another site may not open it, unless its origin is one of `origins`:
+        `"https://example.org"`, or `"*"` for all.
+
+        Raises what `route` does, and TypeError for a handler that is no `async def`.
+        """
+        from .model.origins import checked_origins
+
+        if not isinstance(path, str):
+            raise TypeError(
+                f'a route needs its path: write @app.websocket("/...") above {describe(path)}'
+            )
+        allowed = checked_origins(path, origins)
+
+        def register(handler: HandlerT) -> HandlerT:
+            if callable(handler) and shape_of(handler) != "async":
+                raise TypeError(
+                    f"route {path!r}: {describe(handler)} is no async function; a conversation"
+                    " is waited for: write `async def`"
+                )
+            self._register(path, (WEBSOCKET,), handler, name, origins=allowed)
             return handler
 
         return register
@@ -198,7 +243,7 @@ class Router:
 
     def methods(self) -> set[str]:
         """Every method that some route takes: the answer to `OPTIONS *`."""
-        taken = {method for route in self.routes for method in route.methods}
+        taken = {method for route in self.routes for method in route.methods} - {WEBSOCKET}
         return taken | {"HEAD"} if "GET" in taken else taken
 
     def _with_other_slash(self, path: str) -> str | None:
@@ -209,26 +254,20 @@ class Router:
     def _register(
         self,
         path: str,
-        methods: Iterable[str],
+        methods: tuple[str, ...],
         handler: Handler,
         name: str | None,
-        stream: bool,
+        stream: bool = False,
+        origins: tuple[str, ...] = (),
     ) -> None:
-        if isinstance(methods, str):
-            raise TypeError(f"route {path!r}: methods is a list, [{methods!r}], not one str")
-        methods = list(dict.fromkeys(methods))
-        if not methods:
-            raise ValueError(f"route {path!r}: methods is empty; name at least one")
-        for method in methods:
-            if method not in METHODS:
-                raise ValueError(f"route {path!r}: no method {method!r}; use {', '.join(METHODS)}")
         # "" is the prefix itself; anything else without a slash is a mistake to be named as such.
         full = self.prefix + path if path.startswith("/") or not path else path
         template = parse_template(full, self._converters)
-        _check_signature(template, handler)
+        _check_signature(template, handler, methods)
         if name is None:
             name = getattr(handler, "__name__", type(handler).__name__)
-        self._add(Route(template, tuple(methods), handler, self._qualified(name), stream))
+        qualified = self._qualified(name)
+        self._add(Route(template, methods, handler, qualified, stream, origins))
 
     def _qualified(self, name: str) -> str:
         return f"{self.name}.{name}" if self.name else name
@@ -239,9 +278,9 @@ class Router:
         above = parse_template(prefix, self._converters) if prefix else Template("", ("",))
         segments = (*above.segments, *route.template.segments[1:])
         template = Template(prefix + route.path, segments).checked()
-        _check_signature(template, route.handler)
+        _check_signature(template, route.handler, route.methods)
         name = self._qualified(route.name)
-        self._add(Route(template, route.methods, route.handler, name, route.stream))
+        self._add(Route(template, route.methods, route.handler, name, route.stream, route.origins))
 
     def _add(self, route: Route) -> None:
         leaf = self._tree.leaf(route.template)
@@ -259,6 +298,7 @@ class Router:
                 # HEAD is GET without the body, unless a route says otherwise (RFC 9110, 9.3.2).
                 leaf.routes.setdefault("HEAD", route)
         self.routes.append(route)
+        self.has_websockets |= WEBSOCKET in route.methods
         if not route.parameter_names:
             self._static[route.path] = leaf.routes
         for parent, prefix in self._parents:
@@ -357,7 +397,19 @@ class _Node:
             node, depth, values = waiting.pop()
 
 
-def _check_signature(template: Template, handler: Handler) -> None:
+def _checked_methods(path: str, methods: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(methods, str):
+        raise TypeError(f"route {path!r}: methods is a list, [{methods!r}], not one str")
+    methods = tuple(dict.fromkeys(methods))
+    if not methods:
+        raise ValueError(f"route {path!r}: methods is empty; name at least one")
+    for method in methods:
+        if method not in METHODS:
+            raise ValueError(f"route {path!r}: no method {method!r}; use {', '.join(METHODS)}")
+    return methods
+
+
+def _check_signature(template: Template, handler: Handler, methods: tuple[str, ...]) -> None:
     """Raise TypeError unless `handler(request, **parameters)` is a call that it takes."""
     if not callable(handler):
         raise TypeError(f"route {template.text!r}: {handler!r} is no function")
@@ -369,7 +421,7 @@ def _check_signature(template: Template, handler: Handler) -> None:
     try:
         signature.bind(None, **dict.fromkeys(names))
     except TypeError as error:
-        wanted = ", ".join(["request", *names])
+        wanted = ", ".join(["ws" if WEBSOCKET in methods else "request", *names])
         raise TypeError(
             f"route {template.text!r}: {describe(handler)} does not fit: {error};"
             f" its parameters should be ({wanted})"

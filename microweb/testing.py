@@ -10,11 +10,11 @@ import asyncio
 import io
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import unquote_to_bytes
 
 try:
@@ -26,6 +26,9 @@ except ModuleNotFoundError:
 
 from .app import App, propagate_errors
 from .gateways.visits import Visit, app_loop
+
+if TYPE_CHECKING:
+    from .testing_websocket import WebSocketSession
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -63,6 +66,30 @@ class TestClient(httpx.Client):
         )
         super().__init__(transport=self._transport_of_app, base_url=base_url, **arguments)
 
+    @contextmanager
+    def websocket_connect(
+        self,
+        path: str,
+        subprotocols: Sequence[str] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[WebSocketSession]:
+        """A conversation: `with client.websocket_connect("/chat") as ws: ws.send_text("hi")`.
+
+        The client's cookies go with the handshake, and those of the answer are kept. At the
+        end of the block the client leaves, and the handler's end is waited for.
+
+        Raises WebSocketRefused where the handshake is refused, as it always is under WSGI.
+        """
+        from .testing_websocket import handshake
+
+        arguments = handshake(subprotocols, headers or {})
+        with self.stream("GET", path, follow_redirects=False, **arguments) as response:
+            if response.status_code != 101:
+                response.read()
+                raise WebSocketRefused(response)
+            session: WebSocketSession = response.extensions["websocket"]
+            yield session
+
     def __enter__(self) -> Self:
         super().__enter__()
         self._transport_of_app.startup()
@@ -78,6 +105,14 @@ class TestClient(httpx.Client):
             self._transport_of_app.shutdown()
         finally:
             super().__exit__(kind, error, traceback)
+
+
+class WebSocketRefused(Exception):
+    """A handshake was answered with `response`, an httpx.Response, and not with 101."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        super().__init__(f"{response.status_code} {response.text:.200}")
 
 
 class _Transport(httpx.BaseTransport):
@@ -101,7 +136,10 @@ class _Transport(httpx.BaseTransport):
                 raise
             return httpx.Response(500, text="Internal Server Error")
         return httpx.Response(
-            status, headers=headers, stream=_Stream(exchange, context.run, self.raises)
+            status,
+            headers=headers,
+            stream=_Stream(exchange, context.run, self.raises),
+            extensions=exchange.extensions,
         )
 
     def exchange(self, request: httpx.Request) -> _Exchange:
@@ -115,6 +153,8 @@ class _Transport(httpx.BaseTransport):
 
 class _Exchange:
     """One request, and as much of its response as has been asked for."""
+
+    extensions: dict[str, Any] = {}  # noqa: RUF012 - replaced where there are any
 
     def start(self) -> tuple[int, RawHeaders]:
         """The status and the headers."""
@@ -287,6 +327,10 @@ class ASGITransport(_Transport):
     """The server side of ASGI 3.0, as far as one client needs it."""
 
     def exchange(self, request: httpx.Request) -> _Exchange:
+        if "websocket" in request.extensions:
+            from .testing_websocket import WebSocketExchange
+
+            return WebSocketExchange(self.app, self.scope(request), self.raises)
         return _ASGIExchange(self.app, self.scope(request), request.stream)
 
     def scope(self, request: httpx.Request) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 `validator(app)` stands between a server and an ASGI 3 application. It lets every message
 through as it came, when it came, and raises ASGIViolation at the first breach: by the server,
 out of the call or of `receive`; by the application, out of `send`, `receive` or the call.
-It knows "http", "lifespan" and the refusal of a "websocket"; other scope types pass unchecked.
+It knows "http", "websocket" and "lifespan"; other scope types pass unchecked.
 
 Where the specification leaves room, it demands what `wsgiref.validate` demands or what every
 server can bear: a Content-Type on each response that has content, no hop-by-hop headers, no
-`receive` after the response, no key that the specification does not name.
+`receive` after the response or the close, no key that the specification does not name.
 
 The rules come first, as tables; the code that applies them follows.
 """
@@ -144,6 +144,29 @@ def is_texts(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(type(item) is str for item in value)
 
 
+# RFC 6455, 7.4, with IANA's registry: what a closing frame may carry. (What the server says
+# of a disconnect may be another: 1005 and 1006 stand for a frame that never came.)
+SENT_CODES = {1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)}
+
+
+def is_closing_code(value: Any) -> bool:
+    return type(value) is int and value in SENT_CODES
+
+
+def is_closing_reason(value: Any) -> bool:
+    # A control frame holds 125 bytes, and the code takes two (RFC 6455, 5.5).
+    return value is None or (type(value) is str and len(value.encode("utf-8", "replace")) <= 123)
+
+
+def is_sendable(value: Any) -> bool:
+    if value is None:
+        return True
+    try:
+        return type(value) is str and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
 STR = exactly(str)
 BYTES = exactly(bytes)
 BOOL = exactly(bool)
@@ -170,6 +193,9 @@ SERVER = Kind(
 HEADERS = Kind("an iterable of pairs", is_headers)
 LASTING_HEADERS = Kind("an iterable of pairs that can be read more than once", is_lasting_headers)
 TEXTS = Kind("a list or tuple of str", is_texts)
+TEXT_FRAME = Kind("a str that UTF-8 can hold, or None", is_sendable)
+CLOSING_CODE = Kind("a closing code that may be sent", is_closing_code)
+CLOSING_REASON = Kind("a str of at most 123 bytes, or None", is_closing_reason)
 
 
 # --- The forms of scopes and messages -----------------------------------------------------
@@ -181,7 +207,7 @@ class Form(NamedTuple):
     clause: str
     required: Mapping[str, Kind] = {}
     optional: Mapping[str, Kind] = {}
-    extension: bool = False  # known only where scope["extensions"] offers it
+    extension: str = ""  # known only where scope["extensions"] offers this
 
 
 APPLICATIONS = "ASGI 3.0, Applications"
@@ -197,7 +223,11 @@ DISCONNECT = "ASGI HTTP & WebSocket, Disconnect"
 PATH_SEND = "ASGI Extensions, Path Send"
 WEBSOCKET_SCOPE = "ASGI HTTP & WebSocket, Websocket Connection Scope"
 CONNECT = "ASGI HTTP & WebSocket, Connect"
+ACCEPT = "ASGI HTTP & WebSocket, Accept"
+RECEIVE = "ASGI HTTP & WebSocket, Receive"
+SEND = "ASGI HTTP & WebSocket, Send"
 CLOSE = "ASGI HTTP & WebSocket, Close"
+DENIAL = "ASGI Extensions, Websocket Denial Response"
 LIFESPAN_SCOPE = "ASGI Lifespan, Scope"
 STARTUP = "ASGI Lifespan, Startup"
 STARTUP_COMPLETE = "ASGI Lifespan, Startup Complete"
@@ -254,14 +284,32 @@ MESSAGE_FORMS: dict[tuple[Side, str], Form] = {
         RESPONSE_BODY, TYPE, {"body": BYTES, "more_body": BOOL}
     ),
     ("application", "http.response.pathsend"): Form(
-        PATH_SEND, {**TYPE, "path": ABSOLUTE}, extension=True
+        PATH_SEND, {**TYPE, "path": ABSOLUTE}, extension="http.response.pathsend"
     ),
     ("server", "websocket.connect"): Form(CONNECT, TYPE),
+    ("server", "websocket.receive"): Form(
+        RECEIVE, TYPE, {"bytes": or_none(BYTES), "text": TEXT_FRAME}
+    ),
     ("server", "websocket.disconnect"): Form(
         DISCONNECT, {**TYPE, "code": INT}, {"reason": or_none(STR)}
     ),
+    ("application", "websocket.accept"): Form(
+        ACCEPT, TYPE, {"subprotocol": or_none(FILLED), "headers": HEADERS}
+    ),
+    ("application", "websocket.send"): Form(
+        SEND, TYPE, {"bytes": or_none(BYTES), "text": TEXT_FRAME}
+    ),
     ("application", "websocket.close"): Form(
-        CLOSE, TYPE, {"code": int_between(1000, 4999), "reason": or_none(STR)}
+        CLOSE, TYPE, {"code": CLOSING_CODE, "reason": CLOSING_REASON}
+    ),
+    ("application", "websocket.http.response.start"): Form(
+        DENIAL,
+        {**TYPE, "status": int_between(200, 599)},
+        {"headers": HEADERS},
+        extension="websocket.http.response",
+    ),
+    ("application", "websocket.http.response.body"): Form(
+        DENIAL, TYPE, {"body": BYTES, "more_body": BOOL}, extension="websocket.http.response"
     ),
     ("server", "lifespan.startup"): Form(STARTUP, TYPE),
     ("server", "lifespan.shutdown"): Form(SHUTDOWN, TYPE),
@@ -296,10 +344,22 @@ RESPONSE_STEPS: Steps = {
     ("sending", "http.response.body, more_body"): "sending",
     ("sending", "http.response.body"): "complete",
 }
-REFUSAL_STEPS: Steps = {
+WEBSOCKET_STEPS: Steps = {
     (NEW, "websocket.connect"): "connecting",
+    ("connecting", "websocket.accept"): "open",
     ("connecting", "websocket.close"): "closed",
     ("connecting", "websocket.disconnect"): "gone",
+    ("open", "websocket.receive"): "open",
+    ("open", "websocket.send"): "open",
+    ("open", "websocket.close"): "closed",
+    ("open", "websocket.disconnect"): "gone",
+    # The extension, in which no message of the conversation may follow.
+    ("connecting", "websocket.http.response.start"): "refusing",
+    ("refusing", "websocket.http.response.body, more_body"): "refusing",
+    ("refusing", "websocket.http.response.body"): "closed",
+    ("refusing", "websocket.disconnect"): "gone",
+    # To a `receive` that was waiting already.
+    ("closed", "websocket.receive"): "closed",
     ("closed", "websocket.disconnect"): "closed",
     ("gone", "websocket.disconnect"): "gone",
 }
@@ -324,7 +384,7 @@ class Protocol(NamedTuple):
 
 PROTOCOLS = {
     "http": Protocol((REQUEST_STEPS, RESPONSE_STEPS), "complete", RESPONSE_BODY),
-    "websocket": Protocol((REFUSAL_STEPS,), "closed", CONNECT),
+    "websocket": Protocol((WEBSOCKET_STEPS,), "closed", CLOSE),
     # An exception means "no lifespan here" as long as the startup is not answered.
     "lifespan": Protocol(
         (LIFESPAN_STEPS,), "over", SHUTDOWN_COMPLETE, frozenset({NEW, "starting"})
@@ -416,6 +476,53 @@ def is_digits(value: bytes) -> bool:
     return re.fullmatch(rb"[0-9]+", value) is not None
 
 
+# --- What the messages of a websocket must not say ----------------------------------------
+
+
+class SayingRule(NamedTuple):
+    """What a message must not show; `broken` tells by (scope, message)."""
+
+    words: str
+    clause: str
+    broken: Callable[[Scope, Message], object]
+
+
+ONE_OF_TWO = SayingRule(
+    "neither or both of bytes and text",
+    f"{RECEIVE}; {SEND}",
+    lambda scope, message: (message.get("bytes") is None) == (message.get("text") is None),
+)
+SAYING_RULES = {
+    "websocket.receive": (ONE_OF_TWO,),
+    "websocket.send": (ONE_OF_TWO,),
+    "websocket.accept": (
+        SayingRule(
+            "a subprotocol that was not offered",
+            f"{ACCEPT}; RFC 6455, 4.2.2",
+            lambda scope, message: (
+                message.get("subprotocol") is not None
+                and message["subprotocol"] not in scope.get("subprotocols", ())
+            ),
+        ),
+        SayingRule(
+            "a header that is the handshake's own",
+            f"{ACCEPT}; RFC 6455, 4.2.2",
+            lambda scope, message: any(
+                name in HOP_BY_HOP or name.startswith(b"sec-websocket-")
+                for name, _ in message.get("headers", ())
+            ),
+        ),
+        SayingRule(
+            "a header about a content that a 101 does not have",
+            f"{ACCEPT}; RFC 9110, 15.2",
+            lambda scope, message: any(
+                name.startswith(b"content-") for name, _ in message.get("headers", ())
+            ),
+        ),
+    ),
+}
+
+
 # --- Applying the rules -------------------------------------------------------------------
 
 
@@ -467,11 +574,16 @@ def check_message(side: Side, message: Any, scope: Scope) -> Form:
     what = f"{name!r} is not known here on a scope of {scope['type']!r}; only {sorted(known)}"
     require(name in known, side, what, MESSAGES)
     form = known[name]
-    offered = not form.extension or name in scope.get("extensions", {})
+    offered = not form.extension or form.extension in scope.get("extensions", {})
     require(offered, side, f"{name!r}, which scope['extensions'] does not offer", form.clause)
     check_keys(side, name, message, form)
     unknown = sorted(message.keys() - form.required.keys() - form.optional.keys())
     require(not unknown, side, f"{name} has unknown keys {unknown}", form.clause)
+    if "headers" in message:
+        check_headers(side, message["headers"], form.clause)
+    for words, clause, broken in SAYING_RULES.get(name, ()):
+        what = f"{name} with {words}: {short(message)}"
+        require(not broken(scope, message), side, what, clause)
     return form
 
 
@@ -493,9 +605,7 @@ def check_headers(side: Side, headers: Iterable[Any], clause: str) -> None:
 
 
 def check_head(message: Message, clause: str) -> None:
-    status, headers = message["status"], message.get("headers", ())
-    check_headers("application", headers, clause)
-    fields = fields_of(headers)
+    status, fields = message["status"], fields_of(message.get("headers", ()))
     for words, source, broken in HEAD_RULES:
         what = f"a {status} response with {words}: {sorted(fields)}"
         require(not broken(status, fields), "application", what, f"{clause}; {source}")
@@ -646,7 +756,8 @@ class Exchange:
 
     def _check_sent(self, message: Any) -> None:
         form = check_message("application", message, self._scope)
-        name = message["type"]
+        # A refusal says what a response does, under longer names.
+        name = message["type"].removeprefix("websocket.")
         if name == "http.response.start":
             check_head(message, form.clause)
         if self._gone and not self._at_end:
@@ -658,7 +769,7 @@ class Exchange:
             self._count(message, form.clause)
 
     def _expect(self, status: int, fields: Fields) -> None:
-        self._silent = self._scope["method"] == "HEAD" or is_bodiless(status)
+        self._silent = self._scope.get("method") == "HEAD" or is_bodiless(status)
         if b"content-length" in fields and not self._silent:
             self._length = int(fields[b"content-length"][0])
 

@@ -16,6 +16,7 @@ from .asgi_validator import (
     HOP_BY_HOP,
     MESSAGE_FORMS,
     PROTOCOLS,
+    SAYING_RULES,
     SCOPES,
     ASGIApp,
     ASGIViolation,
@@ -56,6 +57,9 @@ GONE: Message = {"type": "http.disconnect"}
 CONNECT: Message = {"type": "websocket.connect"}
 LOST: Message = {"type": "websocket.disconnect", "code": 1006}
 CLOSE: Message = {"type": "websocket.close"}
+ACCEPT: Message = {"type": "websocket.accept"}
+HEARD: Message = {"type": "websocket.receive", "text": "hello"}
+SAID: Message = {"type": "websocket.send", "text": "hello"}
 STARTUP: Message = {"type": "lifespan.startup"}
 STARTED: Message = {"type": "lifespan.startup.complete"}
 START_FAILED: Message = {"type": "lifespan.startup.failed", "message": "no database"}
@@ -75,6 +79,10 @@ def body(data: object = b"", **more: object) -> Message:
 
 def length(size: int) -> tuple[bytes, bytes]:
     return (b"content-length", str(size).encode())
+
+
+def denial(message: Message) -> Message:
+    return {**message, "type": f"websocket.{message['type']}"}
 
 
 OK = start(200, TEXT)
@@ -249,6 +257,8 @@ def test_a_bad_scope_is_the_servers_and_the_application_is_not_called(
         (WEBSOCKET, [CONNECT, {**LOST, "code": "1006"}], "'code'"),
         (WEBSOCKET, [CONNECT, {**LOST, "reason": b""}], "'reason'"),
         (WEBSOCKET, [REQUEST], "not known here"),
+        (WEBSOCKET, [CONNECT, HEARD], "out of order"),
+        (WEBSOCKET, [CONNECT, LOST, HEARD], "out of order"),
         (LIFESPAN, [SHUTDOWN], "out of order"),
         (LIFESPAN, [STARTUP, STARTUP], "out of order"),
         (LIFESPAN, [STARTUP, SHUTDOWN], "out of order"),
@@ -294,6 +304,7 @@ def test_what_the_server_passes_must_give_awaitables(step: object) -> None:
 
 HEAD = scope_with(HTTP, method="HEAD")
 OFFERING = scope_with(HTTP, extensions={"http.response.pathsend": {}})
+DENYING = scope_with(WEBSOCKET, extensions={"websocket.http.response": {}})
 FILE: Message = {"type": "http.response.pathsend", "path": "/srv/file"}
 
 BAD_STEPS: list[tuple[Scope, list[Any], str]] = [
@@ -371,18 +382,66 @@ BAD_STEPS: list[tuple[Scope, list[Any], str]] = [
     (HTTP, [start(204), body(b"a")], "a body was sent"),
     (HTTP, [start(304), body(b"a")], "a body was sent"),
     (scope_with(OFFERING, method="HEAD"), [OK, FILE], "a body was sent with HEAD"),
-    # The refusal of a websocket.
+    # A websocket, refused.
     (WEBSOCKET, [CLOSE], "out of order"),
     (WEBSOCKET, [RECEIVE, CLOSE, CLOSE], "out of order"),
     (WEBSOCKET, [RECEIVE, CLOSE, RECEIVE], "receive() was called after"),
-    (WEBSOCKET, [RECEIVE, {"type": "websocket.accept"}], "not known here"),
+    (WEBSOCKET, [RECEIVE, CLOSE, ACCEPT], "out of order"),
     (WEBSOCKET, [RECEIVE, {**CLOSE, "code": "1000"}], "'code'"),
-    (WEBSOCKET, [RECEIVE, {**CLOSE, "code": 403}], "'code'"),
+    *[
+        (WEBSOCKET, [RECEIVE, {**CLOSE, "code": code}], "'code'")
+        for code in (403, 999, 1004, 1005, 1006, 1015, 2999, 5000, True)
+    ],
     (WEBSOCKET, [RECEIVE, {**CLOSE, "reason": b"no"}], "'reason'"),
+    (WEBSOCKET, [RECEIVE, {**CLOSE, "reason": "\u00e9" * 62}], "'reason'"),
     (WEBSOCKET, [RECEIVE, {**CLOSE, "status": 403}], "unknown keys ['status']"),
     (WEBSOCKET, [RECEIVE, OK], "not known here"),
     (WEBSOCKET, [RECEIVE], "returned in the state 'connecting'"),
     (WEBSOCKET, [], "returned in the state 'new'"),
+    # Refused with a response.
+    (WEBSOCKET, [RECEIVE, denial(OK)], "does not offer"),
+    (DENYING, [RECEIVE, denial(start(101))], "'status'"),
+    (DENYING, [RECEIVE, denial(start(403))], "no content-type"),
+    (DENYING, [RECEIVE, denial(start(403, TEXT, TEXT))], "more than one content-type"),
+    (DENYING, [RECEIVE, denial(OK)], "returned in the state 'refusing'"),
+    (DENYING, [RECEIVE, denial(OK), denial(PART)], "returned in the state 'refusing'"),
+    (DENYING, [RECEIVE, denial(END)], "out of order"),
+    (DENYING, [RECEIVE, denial(OK), ACCEPT], "out of order"),
+    (DENYING, [RECEIVE, denial(OK), CLOSE], "out of order"),
+    (DENYING, [RECEIVE, denial(OK), denial(END), CLOSE], "out of order"),
+    (DENYING, [RECEIVE, ACCEPT, denial(OK)], "out of order"),
+    (DENYING, [denial(OK)], "out of order"),
+    (DENYING, [RECEIVE, denial(start(403, TEXT, length(1))), denial(END)], "0 bytes were sent"),
+    (DENYING, [RECEIVE, denial(start(204)), denial(body(b"a"))], "a body was sent"),
+    # Accepted.
+    (WEBSOCKET, [ACCEPT], "out of order"),
+    (WEBSOCKET, [RECEIVE, ACCEPT, ACCEPT], "out of order"),
+    (WEBSOCKET, [RECEIVE, SAID], "out of order"),
+    (WEBSOCKET, [RECEIVE, ACCEPT, CLOSE, SAID], "out of order"),
+    (WEBSOCKET, [RECEIVE, ACCEPT, CLOSE, CLOSE], "out of order"),
+    (WEBSOCKET, [RECEIVE, ACCEPT, CLOSE, RECEIVE], "receive() was called after"),
+    (WEBSOCKET, [RECEIVE, ACCEPT], "returned in the state 'open'"),
+    (WEBSOCKET, [RECEIVE, ACCEPT, SAID], "returned in the state 'open'"),
+    (WEBSOCKET, [RECEIVE, ACCEPT, HEARD], "not known here"),
+    (WEBSOCKET, [RECEIVE, {**ACCEPT, "subprotocol": "talk"}], "that was not offered"),
+    (WEBSOCKET, [RECEIVE, {**ACCEPT, "subprotocol": ""}], "'subprotocol'"),
+    (WEBSOCKET, [RECEIVE, {**ACCEPT, "subprotocol": b"chat"}], "'subprotocol'"),
+    (WEBSOCKET, [RECEIVE, {**ACCEPT, "headers": {}}], "'headers'"),
+    (WEBSOCKET, [RECEIVE, {**ACCEPT, "headers": [(b"A", b"b")]}], "lower-case token"),
+    (WEBSOCKET, [RECEIVE, {**ACCEPT, "headers": [(b"a", b"\r\n")]}], "control character"),
+    *[
+        (WEBSOCKET, [RECEIVE, {**ACCEPT, "headers": [(name, b"a")]}], "the handshake's own")
+        for name in (b"connection", b"upgrade", b"sec-websocket-accept", b"sec-websocket-protocol")
+    ],
+    (WEBSOCKET, [RECEIVE, {**ACCEPT, "headers": [length(0)]}], "a 101 does not have"),
+    (WEBSOCKET, [RECEIVE, {**ACCEPT, "headers": [TEXT]}], "a 101 does not have"),
+    (WEBSOCKET, [RECEIVE, ACCEPT, {"type": "websocket.send"}], "neither or both"),
+    (WEBSOCKET, [RECEIVE, ACCEPT, {**SAID, "bytes": b"hello"}], "neither or both"),
+    (WEBSOCKET, [RECEIVE, ACCEPT, {**SAID, "text": None, "bytes": None}], "neither or both"),
+    (WEBSOCKET, [RECEIVE, ACCEPT, {**SAID, "text": b"hello"}], "'text'"),
+    (WEBSOCKET, [RECEIVE, ACCEPT, {**SAID, "text": "\ud800"}], "'text'"),
+    (WEBSOCKET, [RECEIVE, ACCEPT, {"type": "websocket.send", "bytes": "a"}], "'bytes'"),
+    (WEBSOCKET, [RECEIVE, ACCEPT, {**SAID, "more_body": True}], "unknown keys ['more_body']"),
     # The lifespan.
     (LIFESPAN, [], "returned in the state 'new'"),
     (LIFESPAN, [RECEIVE], "returned in the state 'starting'"),
@@ -432,6 +491,19 @@ def test_every_rule_about_a_responses_head_has_its_breach_above() -> None:
     told = [what for _, _, what in BAD_STEPS]
     untold = [rule.words for rule in HEAD_RULES if not any(what in rule.words for what in told)]
     assert untold == []
+
+
+def test_every_rule_about_what_a_websocket_says_has_its_breach_above() -> None:
+    told = [what for _, _, what in BAD_STEPS]
+    rules = {rule.words for rules in SAYING_RULES.values() for rule in rules}
+    assert [words for words in rules if not any(what in words for what in told)] == []
+
+
+@pytest.mark.parametrize("heard", [{"type": "websocket.receive"}, {**HEARD, "bytes": b"hello"}])
+def test_a_message_that_the_server_passes_on_is_a_text_or_bytes(heard: Message) -> None:
+    app = script(RECEIVE, ACCEPT, RECEIVE)
+    caught = violation(app, WEBSOCKET, CONNECT, heard)
+    assert (caught.side, "neither or both" in str(caught)) == ("server", True)
 
 
 def test_every_message_has_a_place_in_the_order() -> None:
@@ -611,6 +683,38 @@ GOOD: list[tuple[Scope, ASGIApp, list[Message], int]] = [
     (WEBSOCKET, script(RECEIVE, RECEIVE), [CONNECT, LOST], 0),
     (WEBSOCKET, script(RECEIVE, RECEIVE, CLOSE), [CONNECT, LOST], 1),
     (scope_with(WEBSOCKET, query_string=None), script(RECEIVE, CLOSE), [CONNECT], 1),
+    (WEBSOCKET, script(RECEIVE, ACCEPT, CLOSE), [CONNECT], 2),
+    (WEBSOCKET, script(RECEIVE, ACCEPT, SAID, SAID, CLOSE), [CONNECT], 4),
+    (
+        WEBSOCKET,
+        script(RECEIVE, ACCEPT, {"type": "websocket.send", "bytes": b""}, CLOSE),
+        [CONNECT],
+        3,
+    ),
+    (WEBSOCKET, script(RECEIVE, ACCEPT, {**SAID, "bytes": None}, CLOSE), [CONNECT], 3),
+    (WEBSOCKET, script(RECEIVE, {**ACCEPT, "subprotocol": "chat"}, CLOSE), [CONNECT], 2),
+    (WEBSOCKET, script(RECEIVE, {**ACCEPT, "subprotocol": None}, CLOSE), [CONNECT], 2),
+    (
+        WEBSOCKET,
+        script(
+            RECEIVE, {**ACCEPT, "headers": [(b"set-cookie", b"a"), (b"set-cookie", b"b")]}, CLOSE
+        ),
+        [CONNECT],
+        2,
+    ),
+    (WEBSOCKET, script(RECEIVE, ACCEPT, {**CLOSE, "code": 4999, "reason": None}), [CONNECT], 2),
+    (WEBSOCKET, script(RECEIVE, ACCEPT, RECEIVE, RECEIVE), [CONNECT, HEARD, LOST], 1),
+    (
+        WEBSOCKET,
+        script(RECEIVE, ACCEPT, RECEIVE, RECEIVE, SAID, CLOSE),
+        [CONNECT, {"type": "websocket.receive", "bytes": b"a", "text": None}, LOST],
+        3,
+    ),
+    (DENYING, script(RECEIVE, denial(start(403, TEXT)), denial(END)), [CONNECT], 2),
+    (DENYING, script(RECEIVE, denial(OK), denial(PART), denial(END)), [CONNECT], 3),
+    (DENYING, script(RECEIVE, denial(start(204)), denial(END)), [CONNECT], 2),
+    (DENYING, script(RECEIVE, denial(OK), RECEIVE), [CONNECT, LOST], 1),
+    (DENYING, script(RECEIVE, CLOSE), [CONNECT], 1),
     (LIFESPAN, script(RECEIVE, STARTED, RECEIVE, STOPPED), [STARTUP, SHUTDOWN], 2),
     (scope_without(LIFESPAN, "state"), script(RECEIVE, START_FAILED), [STARTUP], 1),
     (LIFESPAN, script(RECEIVE, {"type": "lifespan.startup.failed"}), [STARTUP], 1),
@@ -655,6 +759,32 @@ def test_a_listener_may_wait_for_the_disconnect_while_the_response_is_sent() -> 
         listener.cancel()
 
     assert call(app, HTTP, REQUEST) == [OK, PART, END]
+
+
+def test_a_message_may_still_come_to_who_was_waiting_when_the_websocket_was_closed() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await script(RECEIVE, ACCEPT)(scope, receive, send)
+        closed = asyncio.Event()
+
+        async def listen() -> Message:
+            await closed.wait()
+            return HEARD
+
+        server.receive = listen  # type: ignore[method-assign]
+        listener = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)  # it waits now
+        await send(CLOSE)
+        closed.set()
+        assert await listener == HEARD
+
+    server = Server(CONNECT)
+
+    async def main() -> None:
+        async with asyncio.timeout(5):
+            await validator(app)(WEBSOCKET, lambda: server.receive(), server.send)
+
+    asyncio.run(main())
+    assert server.sent == [ACCEPT, CLOSE]
 
 
 def test_a_cancelled_receive_may_be_called_again() -> None:
@@ -738,7 +868,7 @@ def test_the_servers_own_exceptions_reach_the_application() -> None:
     assert seen == [error, error]
 
 
-@pytest.mark.parametrize("scope", [HTTP, LIFESPAN])
+@pytest.mark.parametrize("scope", [HTTP, WEBSOCKET, LIFESPAN])
 def test_a_cancellation_passes_unchanged(scope: Scope) -> None:
     arrived = []
 

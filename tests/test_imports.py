@@ -35,6 +35,8 @@ FORBIDDEN = {
     "microweb.app": ("asyncio", "socket", "threading", "concurrent"),
     "microweb.gateways.wsgi": ("microweb.gateways.asgi", "microweb.gateways.threads", "asyncio"),
     "microweb.gateways.asgi": ("microweb.gateways.wsgi", "microweb.gateways.visits"),
+    "microweb.gateways.websocket": ("microweb.gateways.wsgi", "microweb.gateways.visits"),
+    "microweb.gateways.conversation": ("microweb.gateways.wsgi", "microweb.gateways.visits"),
     "microweb.gateways.bridge": ("microweb.app", "microweb.routing"),
     "microweb.gateways.visits": ("microweb.app", "microweb.routing", "microweb.gateways.threads"),
     "microweb.gateways.pings": ("microweb.app", "microweb.routing", "microweb.gateways.visits"),

@@ -27,6 +27,7 @@ from .threads import ThreadIterator, Threads
 
 if TYPE_CHECKING:
     from ..app import App
+    from .websocket import WebSocketGateway
 
 T = TypeVar("T")
 Scope = dict[str, Any]
@@ -61,7 +62,7 @@ class ASGIRequest(Request):
 
     @lazy
     def query_string(self) -> str:
-        return bytes(self.scope.get("query_string", b"")).decode("latin-1")
+        return bytes(self.scope.get("query_string") or b"").decode("latin-1")
 
     @lazy
     def scheme(self) -> str:
@@ -201,13 +202,18 @@ class ASGIGateway(PerProcess):
 
         return call, True
 
+    @lazy
+    def websockets(self) -> WebSocketGateway:
+        """What answers the scopes of WebSockets; imported when the first one comes."""
+        from .websocket import WebSocketGateway
+
+        return WebSocketGateway(self)
+
     async def _answer_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":
-            # Closed before it was accepted: the server answers 403.
-            await receive()
-            await send({"type": "websocket.close"})
+            await self.websockets(scope, receive, send)
         else:
             raise ValueError(f"no part of ASGI 3.0 that is known here: {scope['type']!r}")
 
@@ -233,20 +239,28 @@ class ASGIGateway(PerProcess):
         return Core(self.app, self.adapt).respond
 
     async def _start_and_respond(self, request: ASGIRequest) -> Response:
-        # Only where the server has not driven the lifespan: some know nothing of it.
         try:
-            if not self.app.lifespans:
-                self._respond = self._composed()
-            elif self._starting is asyncio.current_task():
-                raise RuntimeError("a lifespan calls its own app, which is still starting")
-            else:
-                if self._entered is None:
-                    self._entered = asyncio.get_running_loop().create_future()
-                    self._living = asyncio.create_task(self._live_alone(self._entered))
-                await asyncio.shield(self._entered)
+            await self.start()
         except Exception as error:
             return await Core(self.app, self.adapt).fail(request, error)
         return await self._respond(request)
+
+    async def start(self) -> None:
+        """Begin the application's life, if it has not begun: some servers drive no lifespan.
+
+        What a lifespan raises is raised, and the next call tries again.
+        """
+        if self._respond != self._start_and_respond:
+            return
+        if not self.app.lifespans:
+            self._respond = self._composed()
+        elif self._starting is asyncio.current_task():
+            raise RuntimeError("a lifespan calls its own app, which is still starting")
+        else:
+            if self._entered is None:
+                self._entered = asyncio.get_running_loop().create_future()
+                self._living = asyncio.create_task(self._live_alone(self._entered))
+            await asyncio.shield(self._entered)
 
     async def _live_alone(self, entered: asyncio.Future[None]) -> None:
         try:

@@ -17,8 +17,8 @@ HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 OCTETS = "application/octet-stream"
 
-# These have no body, whatever the handler returned (RFC 9110, 15.3.5 and 15.4.5).
-BODILESS = frozenset({204, 304})
+# These have no body, whatever the handler returned (RFC 9110, 15.2, 15.3.5 and 15.4.5).
+BODILESS = frozenset({101, 204, 304})
 
 HeaderSource = Mapping[str, str] | Pairs
 Chunks = Iterable[str | bytes] | AsyncIterable[str | bytes]

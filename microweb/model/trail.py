@@ -22,7 +22,16 @@ LINE = 300  # characters shown of a line of source
 STDLIB = os.path.dirname(os.__file__) + os.sep
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 # What this package holds beside the framework: an application, and what plays the server.
-OUTSIDE = ("__main__.py", "cli.py", "demo", "explorer", "servers", "testing.py", "tracing")
+OUTSIDE = (
+    "__main__.py",
+    "cli.py",
+    "demo",
+    "explorer",
+    "servers",
+    "testing.py",
+    "testing_websocket.py",
+    "tracing",
+)
 
 
 class Call(NamedTuple):
