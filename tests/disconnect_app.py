@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from microweb import App, EventSourceResponse, JSONResponse, Request, StreamingResponse
+from microweb import App, EventSourceResponse, JSONResponse, Request, StreamingResponse, WebSocket
 
 from .live_app import PATIENCE, mark
 
@@ -107,6 +107,19 @@ async def events_async(request: Request) -> EventSourceResponse:
             mark(request.query["ended"])
 
     return EventSourceResponse(words(), ping=0.05)
+
+
+# --- conversations ----------------------------------------------------------------------
+
+
+@site.websocket("/chat")
+async def chat(ws: WebSocket) -> None:
+    await ws.accept()
+    try:
+        async for message in ws:
+            await ws.send_text(str(message))
+    finally:
+        mark(ws.request.query["ended"])
 
 
 # --- uploads ------------------------------------------------------------------------------

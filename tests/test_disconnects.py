@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from wsproto import ConnectionType, WSConnection, events
 
 from .disconnect_app import THREADS
 from .processes import open_files
@@ -25,7 +26,7 @@ SOME = 64 * 1024  # bytes, of a body that has no end
 SERVERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "gunicorn sync": ("tests.disconnect_app:wsgi", ()),
     "gunicorn gthread": ("tests.disconnect_app:wsgi", ("--threads", str(THREADS))),
-    "uvicorn": ("tests.disconnect_app:asgi", ()),
+    "uvicorn": ("tests.disconnect_app:asgi", ("--ws", "wsproto")),
 }
 
 
@@ -123,6 +124,29 @@ def listen(path: str) -> Scenario:
     return begin
 
 
+def chat(path: str) -> Scenario:
+    """Open a WebSocket, and say something that is answered."""
+
+    def begin(connection: socket.socket, ways: Ways) -> None:
+        protocol = WSConnection(ConnectionType.CLIENT)
+
+        def met() -> events.Event:
+            while True:
+                for event in protocol.events():
+                    return event
+                data = connection.recv(65536)
+                assert data, "the server ends the conversation"
+                protocol.receive_data(data)
+
+        opening = events.Request(host=HOST, target=ways.target(path))
+        connection.sendall(protocol.send(opening))
+        assert isinstance(met(), events.AcceptConnection)
+        connection.sendall(protocol.send(events.TextMessage("hello")))
+        assert isinstance(met(), events.TextMessage)
+
+    return begin
+
+
 def upload(path: str) -> Scenario:
     """Send the beginning of a body that the handler takes as it comes."""
 
@@ -153,6 +177,13 @@ HANDLED: dict[str, Scenario] = {
     "an upload, async": upload("/async/upload"),
     "an echo, plain": echo("/echo"),
     "an echo, async": echo("/async/echo"),
+}
+
+# WSGI has no conversations, and in a pause it does not tell of a client who leaves: it learns
+# of it when it next has something to send.
+HANDLED_BY_ASGI: dict[str, Scenario] = {
+    "a stream that says no more": download("/silent", 1),
+    "a conversation": chat("/chat"),
 }
 
 
@@ -204,11 +235,25 @@ def nothing_is_left(running: Running) -> Iterator[None]:
 def test_a_client_may_leave_in_the_middle_of(
     running: Running, scenario: str, leave: Leave, tmp_path: Path
 ) -> None:
-    ways = Ways(running, tmp_path / "begun", tmp_path / "ended")
+    come_and_leave(running, HANDLED[scenario], leave, tmp_path)
+
+
+@pytest.mark.parametrize("leave", [reset, finish])
+@pytest.mark.parametrize("scenario", HANDLED_BY_ASGI)
+@pytest.mark.parametrize("running", ["uvicorn"], indirect=True)
+def test_through_asgi_a_client_may_leave_in_the_middle_of(
+    running: Running, scenario: str, leave: Leave, tmp_path: Path
+) -> None:
+    come_and_leave(running, HANDLED_BY_ASGI[scenario], leave, tmp_path)
+
+
+def come_and_leave(running: Running, scenario: Scenario, leave: Leave, folder: Path) -> None:
+    """Assert that so many leavers leave nothing behind, and that each handler comes to its end."""
+    ways = Ways(running, folder / "begun", folder / "ended")
     with nothing_is_left(running):
         for _ in range(LEAVERS):
             with running.server.connect() as connection:
-                HANDLED[scenario](connection, ways)
+                scenario(connection, ways)
                 leave(connection)
         until("each has ended", lambda: count(ways.ended) == LEAVERS, running.server.log)
 
@@ -225,18 +270,3 @@ def test_a_form_that_is_not_whole_calls_no_handler(
                 leave(connection)
             until("it leaves the disk", lambda: not spooled(running), running.server.log)
     assert not ways.ended.exists()
-
-
-@pytest.mark.parametrize("leave", [reset, finish])
-@pytest.mark.parametrize("running", ["uvicorn"], indirect=True)
-def test_asgi_tells_of_a_client_who_leaves_in_a_pause(
-    running: Running, leave: Leave, tmp_path: Path
-) -> None:
-    # WSGI does not: it learns of it when it next has something to send.
-    ways = Ways(running, tmp_path / "begun", tmp_path / "ended")
-    with nothing_is_left(running):
-        for _ in range(LEAVERS):
-            with running.server.connect() as connection:
-                download("/silent", 1)(connection, ways)
-                leave(connection)
-        until("each has ended", lambda: count(ways.ended) == LEAVERS, running.server.log)
