@@ -9,6 +9,7 @@ import atexit
 import threading
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from contextvars import Context, copy_context
+from errno import ECONNRESET
 from functools import partial
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -372,9 +373,13 @@ class _Body(Iterator[bytes]):
         return self._context.run(self._next)
 
     def _next(self) -> bytes:
-        for chunk in self._chunks:
-            if data := encode_chunk(chunk):
-                return data
+        try:
+            for chunk in self._chunks:
+                if data := encode_chunk(chunk):
+                    return data
+        except ClientDisconnect as error:
+            # By this error servers know that nobody is there, and log no failure of the app's.
+            raise ConnectionResetError(ECONNRESET, error.detail) from None
         raise StopIteration
 
     def close(self) -> None:

@@ -1,0 +1,133 @@
+"""What one chunk of a streamed response costs under ASGI: microweb and Starlette."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ..transfers import download
+from .rounds import Contender, compare
+from .served import site_served
+from .sites import CHUNK, micro, star
+
+ROUNDS = 15
+COUNT = 2000
+FORMS = {"plain": f"/chunks/{COUNT}", "async": f"/async/chunks/{COUNT}"}
+# Of Starlette's time; a crossing between threads is most of what a plain chunk costs.
+GOALS = {"plain": 0.4, "async": 1.0}
+
+
+def run(folder: Path) -> bool:
+    """Print the tables; whether all goals are met."""
+    return all([_in_process(), _under_uvicorn(folder)])
+
+
+def _in_process() -> bool:
+    met = True
+    with asyncio.Runner() as runner:
+        for form, path in FORMS.items():
+            contenders = [
+                Contender("microweb", *_calls(runner, micro.asgi, path), GOALS[form]),
+                Contender("Starlette", *_calls(runner, star.asgi, path)),
+            ]
+            title = f"one chunk of 1 KiB of a generator, {form}; called as uvicorn calls"
+            met &= compare(title, "us", contenders, ROUNDS)
+    return met
+
+
+def _under_uvicorn(folder: Path) -> bool:
+    met = True
+    with (
+        site_served("uvicorn", "micro:asgi", folder) as ours,
+        site_served("uvicorn", "star:asgi", folder) as theirs,
+    ):
+        for form, path in FORMS.items():
+            contenders = [
+                Contender("microweb", *_downloads(ours.port, path)),
+                Contender("Starlette", *_downloads(theirs.port, path)),
+            ]
+            title = f"one chunk of 1 KiB of a generator, {form}; under uvicorn, whose cost is in"
+            met &= compare(title, "us", contenders, ROUNDS)
+    return met
+
+
+def _calls(runner: asyncio.Runner, app: Any, path: str) -> tuple[Any, Any]:
+    def check() -> None:
+        exchange = Exchange(path)
+        runner.run(exchange.call(app))
+        assert exchange.body == CHUNK * COUNT
+
+    def measure() -> float:
+        exchange = Exchange(path)
+        started = perf_counter()
+        runner.run(exchange.call(app))
+        return (perf_counter() - started) / COUNT * 1e6
+
+    return check, measure
+
+
+def _downloads(port: int, path: str) -> tuple[Any, Any]:
+    def check() -> None:
+        answer = download(port, path)
+        assert answer.status == 200
+        assert answer.end.endswith(b"\n\r\n0\r\n\r\n")
+        assert answer.length > COUNT * len(CHUNK)
+
+    def measure() -> float:
+        started = perf_counter()
+        download(port, path)
+        return (perf_counter() - started) / COUNT * 1e6
+
+    return check, measure
+
+
+class Exchange:
+    """One request as uvicorn makes it, with a transport that is never full."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.chunks: list[bytes] = []
+        self._whole = asyncio.Event()
+        self._asked = False
+
+    @property
+    def body(self) -> bytes:
+        """The body that was sent."""
+        return b"".join(self.chunks)
+
+    async def call(self, app: Any) -> None:
+        """Have the application answer."""
+        await app(self._scope(), self._receive, self._send)
+
+    def _scope(self) -> dict[str, Any]:
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},  # as uvicorn has it
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": self.path,
+            "raw_path": self.path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": [(b"host", b"127.0.0.1"), (b"accept", b"*/*")],
+            "client": ("127.0.0.1", 50000),
+            "server": ("127.0.0.1", 8000),
+            "state": {},
+        }
+
+    async def _receive(self) -> dict[str, Any]:
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self._whole.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        # Like uvicorn's, it does not give way to others while the transport takes more.
+        if message["type"] == "http.response.body":
+            self.chunks.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                self._whole.set()

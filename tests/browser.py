@@ -1,0 +1,125 @@
+"""A real browser for tests: Chromium as the distribution ships it, driven by Playwright.
+
+A test that takes `page` drives it. Any console error, uncaught exception or request to
+another machine fails the test; one that expects such a thing takes it out of `troubles`.
+Where there is no Chromium these tests are left out, and the summary says so; to demand them,
+as `.ci/run` does, name the program in the environment: MICROWEB_CHROMIUM=/usr/bin/chromium.
+(Named as nothing, MICROWEB_CHROMIUM=, they are left out wherever it is.)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+import pytest
+
+from .servers import HOST, PATIENCE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page, WebError
+
+ColorScheme = Literal["light", "dark"]
+
+PROGRAMS = ("/usr/bin/chromium", "/usr/bin/google-chrome")
+FLAGS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+    # A request to anywhere else fails by itself, machine on line or not.
+    f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {HOST}",
+)
+INNER_SCHEMES = {"about", "blob", "data"}  # what a page may load without asking any host
+LEFT_OUT = pytest.StashKey[int]()
+
+
+def chromium() -> str | None:
+    """The program: what MICROWEB_CHROMIUM names, there or not, or the first one that is."""
+    if "MICROWEB_CHROMIUM" in os.environ:
+        return os.environ["MICROWEB_CHROMIUM"] or None
+    return next((path for path in PROGRAMS if Path(path).exists()), None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a browser where there is none."""
+    if chromium() is None:
+        left_out = [item for item in items if "browser" in getattr(item, "fixturenames", ())]
+        config.stash[LEFT_OUT] = len(left_out)
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say in one line what was left out, and the mend."""
+    if count := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(
+            f"{count} browser tests were left out, for want of Chromium: apt-get install chromium",
+            yellow=True,
+        )
+
+
+# Not for the whole session: as long as Playwright runs, this thread seems to be inside an
+# event loop, and no test could start one of its own.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The browser, started for the tests of one module."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium(),
+            args=FLAGS,
+            chromium_sandbox=os.geteuid() != 0,  # it cannot be had as root
+            timeout=PATIENCE * 1000,
+        )
+        with browser:
+            yield browser
+
+
+@pytest.fixture
+def color_scheme() -> ColorScheme:
+    """What the visitor prefers; parametrize it to look at a page in the dark too."""
+    return "light"
+
+
+@pytest.fixture
+def troubles() -> list[str]:
+    """What `page` has met so far that should not be; whatever is left at the end fails the test."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, color_scheme: ColorScheme, troubles: list[str]) -> Iterator[Page]:
+    """A page in a fresh profile, whose troubles fail the test."""
+    with browser.new_context(color_scheme=color_scheme) as context:
+        context.set_default_timeout(PATIENCE * 1000)
+
+        def met_console(message: ConsoleMessage) -> None:
+            # A browser asks for this icon unbidden; that a site has none is no error of a page.
+            url = message.location["url"]
+            if message.type == "error" and not url.endswith("/favicon.ico"):
+                troubles.append(f"console error: {message.text} ({url})")
+
+        def met_exception(error: WebError) -> None:
+            troubles.append(f"uncaught exception: {error.error}")
+
+        def met_request(url: str) -> None:
+            parts = urlsplit(url)
+            if parts.scheme not in INNER_SCHEMES and parts.hostname != HOST:
+                troubles.append(f"request to another host: {url}")
+
+        context.on("console", met_console)
+        context.on("weberror", met_exception)
+        context.on("request", lambda request: met_request(request.url))
+        page = context.new_page()
+        page.on("websocket", lambda websocket: met_request(websocket.url))
+        yield page
+    assert troubles == []
