@@ -463,13 +463,17 @@ class Silence:
         return self.plain() if form == "plain" else self.asynchronous()
 
 
+BEFORE = b"data: before"
+
 # A thread cannot be cancelled; its source is closed where it has yielded.
 ENDS = {"plain": ["closed"], "async": ["cancelled", "closed"]}
 
 
-def read_pings(response: httpx.Response, enough: int = 1) -> Iterator[bytes]:
-    """Read a stream until it has pinged; the chunks that are still to come."""
+def read_pings(response: httpx.Response, enough: int = 1, after: bytes = b"") -> Iterator[bytes]:
+    """Read a stream until it has pinged after a chunk; the chunks that are still to come."""
     chunks = response.iter_raw()
+    while after not in next(chunks):
+        pass
     while enough:
         enough -= next(chunks) == PING
     return chunks
@@ -480,7 +484,7 @@ def test_a_silent_stream_pings_until_its_next_event(connect: Connect, form: str)
     silence = Silence()
     app = serving_events(silence.events(form), ping=OFTEN)
     with connect(app).stream("GET", "/") as response:
-        chunks = read_pings(response, 5)
+        chunks = read_pings(response, 5, BEFORE)
         silence.over.set()
         assert b"".join(chunks).replace(PING, b"") == b"data: after\n\n"
     assert silence.ends == ["closed"]
@@ -496,7 +500,7 @@ def test_a_client_that_leaves_a_silent_stream_closes_it_once(
         silence.events(form), ping=OFTEN, background=lambda: silence.ends.append("background")
     )
     with connect(app).stream("GET", "/") as response:
-        read_pings(response, enough)
+        read_pings(response, enough, BEFORE)
         assert silence.ends == []
     assert silence.ends == [*ENDS[form], "background"]
 
