@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .middleware.proxy import ProxyHeadersMiddleware
     from .middleware.sessions import SessionMiddleware
     from .model.events import EventSourceResponse, ServerSentEvent
+    from .model.files import FileResponse
     from .model.upload import UploadFile
     from .model.websocket import WebSocket, WebSocketDisconnect
     from .templates import Templates
@@ -35,6 +36,7 @@ _WHEN_TOUCHED = {
     "AccessLogMiddleware": ".middleware.log",
     "CORSMiddleware": ".middleware.cors",
     "EventSourceResponse": ".model.events",
+    "FileResponse": ".model.files",
     "GZipMiddleware": ".middleware.gzip",
     "ProxyHeadersMiddleware": ".middleware.proxy",
     "RequestIdMiddleware": ".middleware.log",
@@ -62,6 +64,7 @@ __all__ = [
     "CORSMiddleware",
     "Converter",
     "EventSourceResponse",
+    "FileResponse",
     "GZipMiddleware",
     "HTMLResponse",
     "HTTPException",

@@ -10,18 +10,17 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, cast
 
 from .middleware import compose, is_async_layer
 from .model.errors import HTTPException
 from .model.lazy import lazy
 from .model.problems import error_answer
-from .model.request import PATH_SAFE, Request
+from .model.request import Request
 from .model.response import (
-    RedirectResponse,
     Response,
     describe,
+    redirect_to_path,
     response_for,
     to_response,
 )
@@ -194,7 +193,7 @@ class Core:
         # By the route, or by the identity of an exception handler: some cannot be hashed.
         self._calls: dict[object, Call] = {}
         self._match = app.match
-        self._enter = compose(app.layers, self.dispatch, self.answer)
+        self._enter = compose(app.layers, self.dispatch, self.answer, self.finish)
         # Without layers there is nothing between the outer edge and the innermost step.
         self.respond: CallNext = self._through_layers if app.layers else self.dispatch
 
@@ -225,8 +224,10 @@ class Core:
             if awaits:
                 value = await value
             if self.app.layers:
-                return response_for(request, value, route.handler)
-            return to_response(value, route.handler)
+                response = response_for(request, value, route.handler)
+            else:
+                response = to_response(value, route.handler)
+            return response if response._finish is None else await self.finish(request, response)
         except Exception as error:
             answer = await self._settle(request, error)
             if answer is None:
@@ -263,6 +264,27 @@ class Core:
         if not isinstance(error, HTTPException):
             return None
         return error_answer(request, error)
+
+    async def finish(self, request: Request, response: Response) -> Response:
+        """The response, or what it comes to: that of a file has yet to open it, as plain code may.
+
+        Before any layer sees it, so that a layer is shown the status and the headers that leave.
+        """
+        try:
+            return await self._finished(request, response)
+        except HTTPException as error:  # 412 or 416: the file is there, but not for this request
+            answer = cast("Response", await self.answer(request, error))
+            answer.background = answer.background or response.background
+            return answer
+
+    async def _finished(self, request: Request, response: Response) -> Response:
+        if response._finish is None:
+            return response
+        call, awaits = self._call_for(response._finish, response._finish)
+        finished: Any = call(request, response)
+        if awaits:
+            finished = await finished
+        return cast("Response", finished)
 
     async def fail(self, request: Request, error: Exception) -> Response:
         """The one outer 500: logged with its traceback, and a secret from the client."""
@@ -318,7 +340,7 @@ class Core:
                 return self._refused(request, HTTPException(405, headers=headers))
             return Response(b"", 204, headers)
         if miss.redirect is not None:
-            return _redirect_to(request, miss.redirect)
+            return redirect_to_path(request, miss.redirect)
         return self._refused(request, HTTPException(404))
 
     def _refused(self, request: Request, error: HTTPException) -> Response:
@@ -346,19 +368,12 @@ class Core:
         if awaits:
             value = await value
         if not isinstance(error, HTTPException):
-            return response_for(request, value, handler, 500)
+            return await self._finished(request, response_for(request, value, handler, 500))
         response = response_for(request, value, handler, error.status)
+        response = await self._finished(request, response)
         own = set(response.headers)
         for name, text in error.headers.multi_items():
             # A 405 keeps its Allow, a 401 its challenges, whatever its page looks like.
             if name not in own:
                 response.headers.add(name, text)
         return response
-
-
-def _redirect_to(request: Request, path: str) -> Response:
-    # Path-only with one leading slash, so that it cannot name another host ("//evil.example").
-    location = "/" + quote(request.root_path + path, safe=PATH_SAFE).lstrip("/")
-    if request.query_string:
-        location += "?" + quote(request.query_string.encode("latin-1"), safe=PATH_SAFE + "%?")
-    return RedirectResponse(location, 308)

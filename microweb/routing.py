@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -187,6 +188,20 @@ class Router:
             return handler
 
         return register
+
+    def static(self, prefix: str, directory: str | os.PathLike[str], name: str = "static") -> None:
+        """Answer GET below `prefix` with the files of a directory: see `static.Directory`.
+
+        `url_path_for("static", path="css/site.css")` is the path of a file. Raises
+        ValueError where the directory does not exist, or the prefix is like 'files' or
+        '/files/'; the root is written "" or "/".
+        """
+        from .static import Directory
+
+        prefix = checked_prefix("static prefix", prefix)
+        files = Directory(directory)
+        self.get(f"{prefix}/{{path:path}}", name=name)(files)
+        self.get(f"{prefix}/", name=f"{name}.index")(files)
 
     def mount(self, prefix: str, router: Router) -> None:
         """Take in a router's routes, now and those still to come, below `prefix`.

@@ -32,6 +32,7 @@ FORBIDDEN = {
     "microweb.routing": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
     "microweb.middleware": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
     "microweb.templates": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
+    "microweb.static": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
     "microweb.app": ("asyncio", "socket", "threading", "concurrent"),
     "microweb.gateways.wsgi": ("microweb.gateways.asgi", "microweb.gateways.threads", "asyncio"),
     "microweb.gateways.asgi": ("microweb.gateways.wsgi", "microweb.gateways.visits"),

@@ -306,6 +306,9 @@ class ASGIGateway(PerProcess):
             if request.disconnected:
                 return
             await _deliver(send, start)
+            if has_body and (path := _path_for_server(request, response)) is not None:
+                await _deliver(send, {"type": "http.response.pathsend", "path": path})
+                return
             if has_body:
                 chunks = aiter(source)
                 async with WhileConnected(request._watch) as connection:
@@ -347,6 +350,19 @@ class ASGIGateway(PerProcess):
             if not isinstance(error, Exception) and _is_cancelled():
                 raise
             logger.exception("background %s failed", describe(background))
+
+
+def _path_for_server(request: ASGIRequest, response: Response) -> str | None:
+    """The path of the file that the server can send by itself (ASGI Extensions, "Path Send")."""
+    file = response._file
+    if (
+        file is not None
+        and file is response.iterator
+        and file.is_whole
+        and "http.response.pathsend" in (request.scope.get("extensions") or ())
+    ):
+        return file.path
+    return None
 
 
 def _is_cancelled() -> bool:

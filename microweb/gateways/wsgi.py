@@ -27,6 +27,7 @@ from .process import PerProcess
 
 if TYPE_CHECKING:
     from ..app import App
+    from ..model.file_body import FileBody
     from .visits import AppLoop, Visit
 
 T = TypeVar("T")
@@ -203,6 +204,9 @@ class WSGIGateway(PerProcess):
         start_response(_STATUS_LINES[status], headers)
         if response.iterator is None and response.background is None and not request._endings:
             return [body] if has_body else []
+        if has_body and (file := _for_server(request, response)) is not None:
+            wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file.detach(), BLOCK)
+            return wrapped
         return self._stream(request, response, has_body, context)
 
     def adapt(self, handler: Handler) -> Call:
@@ -408,6 +412,25 @@ def stepped(function: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]
         raise RuntimeError(f"{coroutine!r} suspended where there is no event loop")
 
     return call
+
+
+def _for_server(request: WSGIRequest, response: Response) -> FileBody | None:
+    """The file that the server may send by itself, in the kernel (PEP 3333, "wsgi.file_wrapper").
+
+    Only one that is sent to its end, since some servers look at nothing else, and only where
+    nothing is left to be done afterwards: the server closes the file, and calls nobody.
+    """
+    file = response._file
+    if (
+        file is not None
+        and file is response.iterator
+        and file.is_rest
+        and response.background is None
+        and not request._endings
+        and "wsgi.file_wrapper" in request.environ
+    ):
+        return file
+    return None
 
 
 def _untunnelled(text: str) -> str:

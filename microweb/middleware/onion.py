@@ -21,13 +21,18 @@ from ..model.types import CallNext, Middleware
 # is not one that somebody expected.
 Answer = Callable[[Request, Exception], Awaitable[Response | None]]
 
+# What a response comes to that is not ready yet: that of a file, which has to be opened.
+Finish = Callable[[Request, Response], Awaitable[Response]]
 
-def compose(layers: Sequence[Middleware], core: CallNext, answer: Answer) -> CallNext:
+
+def compose(
+    layers: Sequence[Middleware], core: CallNext, answer: Answer, finish: Finish
+) -> CallNext:
     """Put the layers around the core. Done once; a request only walks through."""
     inner = core
     for layer in reversed(layers):
         wrap = _async_layer if is_async_layer(layer) else _generator_layer
-        inner = wrap(layer, inner, answer)
+        inner = wrap(layer, inner, answer, finish)
     return inner
 
 
@@ -66,7 +71,9 @@ def _check_signature(layer: Middleware, *parameters: str) -> None:
         ) from None
 
 
-def _generator_layer(layer: Middleware, inner: CallNext, answer: Answer) -> CallNext:
+def _generator_layer(
+    layer: Middleware, inner: CallNext, answer: Answer, finish: Finish
+) -> CallNext:
     async def run(request: Request) -> Response:
         paused: Generator[None, Response, Any] = layer(request)
         response: Response | None = None
@@ -87,7 +94,7 @@ def _generator_layer(layer: Middleware, inner: CallNext, answer: Answer) -> Call
         except StopIteration as stop:
             if stop.value is None and response is not None:
                 return response
-            return _own_answer(stop.value, request, layer, what)
+            return await finish(request, _own_answer(stop.value, request, layer, what))
         except Exception as error:
             if (answered := await answer(request, error)) is None:
                 raise
@@ -98,7 +105,7 @@ def _generator_layer(layer: Middleware, inner: CallNext, answer: Answer) -> Call
     return run
 
 
-def _async_layer(layer: Middleware, inner: CallNext, answer: Answer) -> CallNext:
+def _async_layer(layer: Middleware, inner: CallNext, answer: Answer, finish: Finish) -> CallNext:
     async def run(request: Request) -> Response:
         try:
             value = await layer(request, inner)
@@ -106,7 +113,8 @@ def _async_layer(layer: Middleware, inner: CallNext, answer: Answer) -> CallNext
             if (response := await answer(request, error)) is None:
                 raise
             return response
-        return _own_answer(value, request, layer, "ended")
+        response = _own_answer(value, request, layer, "ended")
+        return response if response._finish is None else await finish(request, response)
 
     return run
 

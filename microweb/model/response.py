@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from .cookies import format_cookie
 from .headers import Headers, Pairs
 from .request import PATH_SAFE, Request
+
+if TYPE_CHECKING:
+    from .file_body import FileBody
 
 TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
@@ -40,6 +43,10 @@ class Response:
     """
 
     _content_type = OCTETS
+    # Of a response that is not ready yet, as that of a file: what makes it so. It may block.
+    _finish: Callable[[Request, Any], Response] | None = None
+    # The open file that `iterator` reads: a server may have a shorter way to send it.
+    _file: FileBody | None = None
 
     def __init__(
         self,
@@ -273,6 +280,15 @@ def response_for(request: Request, value: Any, source: Any, status: int = 200) -
         response = response.copy()
     response._request = request
     return response
+
+
+def redirect_to_path(request: Request, path: str) -> RedirectResponse:
+    """On to another path of the same application, with the same query: 308."""
+    # Path-only with one leading slash, so that it cannot name another host ("//evil.example").
+    location = "/" + quote(request.root_path + path, safe=PATH_SAFE).lstrip("/")
+    if request.query_string:
+        location += "?" + quote(request.query_string.encode("latin-1"), safe=PATH_SAFE + "%?")
+    return RedirectResponse(location, 308)
 
 
 def encode_json(value: Any) -> bytes:
