@@ -65,9 +65,14 @@ class Threads(PerProcess):
     def start(self, work: Callable[[], None]) -> None:
         """Have a worker thread do this when one is free; its end is told with `ended`."""
         self._busy += 1
-        if self._busy > self._size and self.resting:
+        if self.is_crowded and self.resting:
             self.resting.pop().dismiss()
         self._pool.submit(work)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether something waits for a thread."""
+        return self._busy > self._size
 
     def ended(self) -> None:
         """A worker thread is free again; called on the loop."""
@@ -132,6 +137,8 @@ class ThreadIterator(AsyncIterator[Any]):
             self._threads.start(self._work)
         result, error = await self._done()
         self._threads.resting.add(self)
+        if self._threads.is_crowded:
+            self.dismiss()
         if error is not None:
             raise error
         return result
