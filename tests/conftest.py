@@ -10,11 +10,16 @@ from typing import Any, Literal
 from wsgiref.validate import validator as wsgi_validator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from microweb import App
 from microweb.testing import TestClient
 
 from .asgi_validator import validator as asgi_validator
+
+# No test depends on how fast the machine is.
+settings.register_profile("microweb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("microweb")
 
 pytest_plugins = ["tests.browser"]
 
