@@ -6,10 +6,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+import microweb
+from microweb import App
+from microweb.testing import WebSocketRefused
+
+from .conftest import Connect, Protocol
 from .servers import ROOT, serving
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -27,7 +33,7 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the files that the README tells to write."""
-    _, app, wsgi, asgi, layer, life, test = blocks("python")
+    _, app, wsgi, asgi, layer, life, _, test = blocks("python")
     imports = "from time import perf_counter\n"
     (tmp_path / "hello.py").write_text(imports + app + layer + life)
     (tmp_path / "hello_wsgi.py").write_text(wsgi)
@@ -83,6 +89,56 @@ def test_the_test_of_your_own_runs_through_both_doors(folder: Path) -> None:
     )
     assert ran.returncode == 0, ran.stdout
     assert "2 passed" in ran.stdout
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
+    """The README's larger application, which keeps its files where it is started."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(blocks("python")[6], "house.py", "exec"), names)
+    site: App = names["site"]
+    return site
+
+
+def test_the_house_takes_forms_streams_files_and_tells_the_time(
+    house: App, connect: Connect
+) -> None:
+    client = connect(house)
+    for number in (1, 2):
+        answer = client.post("/files", files={"file": ("../note.txt", b"some text")})
+        assert (answer.status_code, answer.json()) == (201, {"bytes": 9, "files": number})
+    kept = client.get("/files/note.txt", headers={"range": "bytes=5-"})
+    assert (kept.status_code, kept.text) == (206, "text")
+    assert client.get(
+        "/files/note.txt", headers={"if-none-match": kept.headers["etag"]}
+    ).is_redirect
+    missing = client.post("/files", data={"file": "x"}, headers={"accept": "application/json"})
+    assert missing.json()["detail"] == "Send a file, as multipart/form-data."
+    assert client.post("/count", content=iter([b"x" * 1000] * 3)).json() == {"bytes": 3000}
+    with client.stream("GET", "/clock") as clock:
+        line = next(line for line in clock.iter_lines() if line.startswith("data"))
+        assert re.fullmatch(r"data: \d\d:\d\d:\d\d", line)
+
+
+def test_the_house_echoes_through_asgi_and_says_why_not_through_wsgi(
+    house: App, connect: Connect, protocol: Protocol
+) -> None:
+    client = connect(house)
+    if protocol == "asgi":
+        with client.websocket_connect("/echo") as socket:
+            socket.send_text("hello")
+            assert socket.receive_text() == "hello"
+    else:
+        with pytest.raises(WebSocketRefused) as refused, client.websocket_connect("/echo"):
+            pass
+        assert refused.value.response.status_code == 501
+
+
+def test_every_name_in_the_readme_is_there() -> None:
+    names = set(re.findall(r"`(?:raise )?(\w+(?:Middleware|Response|Exception))\b", README))
+    assert {"FileResponse", "SessionMiddleware", "HTTPException"} <= names
+    assert names <= set(microweb.__all__)
 
 
 def test_every_file_that_is_linked_is_there() -> None:

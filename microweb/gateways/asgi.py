@@ -115,7 +115,7 @@ class ASGIRequest(Request):
                 raise ClientDisconnect
             self._ended = not message.get("more_body", False)
             piece = self._counted(message.get("body", b""))
-            if self._ended and self._is_cut_off:
+            if self._ended and self._received < (self._announced or 0):
                 raise ClientDisconnect  # its server should have said so
             if piece:
                 return piece

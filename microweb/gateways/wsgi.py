@@ -149,7 +149,7 @@ class WSGIRequest(Request):
             raise ClientDisconnect from None
         if not piece:
             self._ended = True
-            if self._is_cut_off:
+            if self._received < (self._announced or 0):
                 raise ClientDisconnect
         return self._counted(piece)
 
