@@ -51,6 +51,9 @@ class WSGIRequest(Request):
 
     protocol = "wsgi"
     environ: Environ
+    # Bytes. A whole body is read in few pieces: a server that reads ahead, as gunicorn does,
+    # copies what it has left each time.
+    _at_once = 1024 * 1024
     visit: Visit | None = None  # once something of this request has run on the app's loop
     _ended = False  # its body, whose length was not announced
 
@@ -104,6 +107,10 @@ class WSGIRequest(Request):
         pairs += [(name, self.environ[key]) for key, name in BARE.items() if self.environ.get(key)]
         return pairs
 
+    def open_stream(self) -> None:
+        super().open_stream()
+        self._at_once = BLOCK  # a read waits for all that it asks for, and the handler with it
+
     async def _receive_body(self) -> bytes:
         return await self.call_plain(self._read_body)
 
@@ -132,10 +139,11 @@ class WSGIRequest(Request):
         return b"".join(pieces)
 
     def _read_piece(self) -> bytes:
-        # Never without a size, and never past the end (PEP 3333, "Input and Error Streams").
-        size = BLOCK
+        # Never without a size, and never past the end (PEP 3333, "Input and Error Streams");
+        # past the limit a byte is enough.
+        size = min(self._at_once, self._limit + 1 - self._received)
         if self._announced is not None:
-            size = min(BLOCK, self._announced - self._received)
+            size = min(size, self._announced - self._received)
         elif not self.environ.get("wsgi.input_terminated"):
             if self.environ.get("HTTP_TRANSFER_ENCODING"):
                 # Its end cannot be seen: a read might wait for ever, or take the next request.
