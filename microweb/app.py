@@ -36,6 +36,7 @@ from .model.types import (
     Middleware,
     MiddlewareT,
 )
+from .mounts import ASGIApp, Mount, WSGIApp, checked_mount
 from .paths import Converter
 from .routing import WEBSOCKET, Miss, Router
 
@@ -80,6 +81,7 @@ class App(Router):
         self.state = SimpleNamespace()
         self.layers: list[Middleware] = []
         self.lifespans: list[Lifespan] = []
+        self.mounts: list[Mount] = []
         self.exception_handlers: dict[int | type[Exception], ExceptionHandler] = {}
         self._served = False
 
@@ -105,13 +107,58 @@ class App(Router):
             " (uvicorn file:app), where `site` is this App"
         )
 
-    def mount(self, prefix: str, router: Router) -> None:
-        """Take in a router's routes below `prefix`: see `Router.mount`."""
-        if isinstance(router, App):
+    def mount(
+        self,
+        prefix: str,
+        router: Router | None = None,
+        *,
+        wsgi: WSGIApp | None = None,
+        asgi: ASGIApp | None = None,
+    ) -> None:
+        """Take in what lives below `prefix`: a router's routes, or a foreign application.
+
+        A router's routes become this App's own: see `Router.mount`. A foreign application,
+        `wsgi=flask_app` or `asgi=starlette_app`, is called through both doors as its own
+        server would call it: SCRIPT_NAME or root_path grows by the prefix, and no layer of
+        this App is around it. It takes all paths below its prefix, the prefix itself
+        included, before any route; where several prefixes fit, the longest wins. The ASGI
+        lifespan of an `asgi` application runs inside this App's lifespans.
+
+        Raises TypeError unless exactly one of the three is given, and for what is no
+        application of its protocol; ValueError for a wrong prefix, or one that is taken;
+        RuntimeError for a foreign application after the first request.
+        """
+        given = [each for each in (router, wsgi, asgi) if each is not None]
+        if len(given) != 1:
             raise TypeError(
-                f"mount at {prefix!r}: an App would lose its layers and handlers; mount a Router"
+                f"mount at {prefix!r}: give one of a Router, wsgi=... or asgi=..., not {len(given)}"
             )
-        super().mount(prefix, router)
+        if isinstance(given[0], App):
+            raise TypeError(
+                f"mount at {prefix!r}: an App would lose its layers and handlers; mount a Router,"
+                f" or the whole other App by a door of it: app.mount({prefix!r}, asgi=other.asgi)"
+            )
+        if wsgi is not None:
+            self._mount_foreign(checked_mount(prefix, "wsgi", wsgi))
+        elif asgi is not None:
+            self._mount_foreign(checked_mount(prefix, "asgi", asgi))
+        elif isinstance(router, Router):
+            super().mount(prefix, router)
+        else:
+            raise TypeError(
+                f"mount at {prefix!r}: {router!r:.100} is no Router; a foreign application is"
+                " mounted by its protocol, wsgi=... or asgi=..."
+            )
+
+    def _mount_foreign(self, mount: Mount) -> None:
+        if getattr(mount.app, "app", None) is self:
+            raise ValueError(f"mount at {mount.prefix or '/'!r}: an App cannot contain itself")
+        for there in self.mounts:
+            if there.prefix == mount.prefix:
+                raise ValueError(f"mount {mount}: its prefix is taken already by {there}")
+        if self._served:
+            raise RuntimeError(f"mount {mount} comes after the first request; mount it before")
+        self.mounts.append(mount)
 
     def middleware(self, layer: MiddlewareT) -> MiddlewareT:
         """Add a layer around the handlers; the first one added is the outermost.

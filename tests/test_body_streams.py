@@ -326,20 +326,21 @@ def test_a_response_that_streams_meanwhile_notices_that_its_client_leaves() -> N
 
 def test_looking_ahead_steals_nothing_and_sees_everything_once() -> None:
     async def run() -> None:
-        messages = iter([{"n": 1}, {"n": 2}, {"n": 3}])
+        first, second, third = [{"n": number, "more_body": True} for number in range(3)]
+        messages = iter([first, second, third])
 
         async def receive() -> dict[str, Any]:
             return next(messages)
 
         ahead = Lookahead(receive)
-        assert await ahead.peek() == {"n": 1}
+        assert await ahead.peek() == first
         watching = asyncio.create_task(ahead.peek())
         await asyncio.sleep(0)
         assert not watching.done()  # one ahead, and no more
-        assert await ahead.take() == {"n": 1}
-        assert await watching == {"n": 2}
-        assert await ahead.take() == {"n": 2}
-        assert await ahead.take() == {"n": 3}
+        assert await ahead.take() == first
+        assert await watching == second
+        assert await ahead.take() == second
+        assert await ahead.take() == third
 
     asyncio.run(run())
 

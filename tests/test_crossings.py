@@ -469,6 +469,39 @@ def test_streams_that_outnumber_the_threads_take_turns_with_each_other_and_with_
     assert not app.asgi.threads.resting
 
 
+def test_a_stream_without_a_pause_does_not_keep_its_thread_from_those_who_wait() -> None:
+    app = App(threads=1)
+    threads = app.asgi.threads
+    step_begun, step_may_end = threading.Event(), threading.Event()
+
+    def chunks() -> Iterator[int]:
+        step_begun.set()
+        step_may_end.wait(10)
+        while True:
+            yield 0
+
+    async def run() -> None:
+        stream = ThreadIterator(threads, chunks())
+
+        async def iterate() -> None:
+            async for _ in stream:
+                pass
+
+        async with asyncio.timeout(10):
+            endless = asyncio.create_task(iterate())
+            while not step_begun.is_set():
+                await asyncio.sleep(0)
+            call = asyncio.create_task(threads.call(lambda: "had its turn"))
+            await asyncio.sleep(0)  # it waits for the only thread by now
+            step_may_end.set()
+            assert await call == "had its turn"
+            endless.cancel()
+            await asyncio.wait([endless])
+            await stream.aclose()
+
+    asyncio.run(run())
+
+
 def test_all_steps_of_a_stream_and_its_close_share_one_context_whatever_the_thread() -> None:
     variable: ContextVar[str] = ContextVar("variable", default="unset")
     app = App(threads=1)

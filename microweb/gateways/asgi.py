@@ -9,19 +9,22 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from functools import partial
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..app import Core, logger
-from ..model.errors import ClientDisconnect
+from ..model.errors import ClientDisconnect, HTTPException
 from ..model.lazy import lazy
+from ..model.problems import error_answer
 from ..model.request import Request
 from ..model.response import BODILESS, Response, describe, encode_chunk
 from ..model.shape import shape_of
 from ..model.types import Call, Handler
+from ..mounts import Mount, mount_for
 from .bridge import aclose
 from .connection import Lookahead, WhileConnected
-from .lifespan import life
+from .lifespan import States, life
 from .process import PerProcess
 from .threads import ThreadIterator, Threads
 
@@ -34,6 +37,10 @@ Scope = dict[str, Any]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+# Lives that no server drives. A loop knows its tasks only weakly, and would let go of one that
+# waits for nobody, together with its forgotten application.
+_living: set[asyncio.Task[None]] = set()
 
 
 class ASGIRequest(Request):
@@ -142,13 +149,14 @@ class ASGIGateway(PerProcess):
 
     def __init__(self, app: App) -> None:
         self.app = app
+        self._mounts = app.mounts
         self.threads = Threads(app.threads)
         super().__init__()
 
     def renew(self) -> None:
         self._entered: asyncio.Future[None] | None = None  # where no server drives the lifespan
-        self._living: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[Any] | None = None  # begins the application's life just now
+        self._states: States = {}  # what the lifespans of mounted applications left
         self._respond: Callable[[ASGIRequest], Awaitable[Response]] = self._start_and_respond
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -156,8 +164,14 @@ class ASGIGateway(PerProcess):
         if scope["type"] != "http":
             return await self._answer_other(scope, receive, send)
         request = ASGIRequest(self.app, scope, receive)
+        respond = self._respond
+        if self._mounts and (mount := mount_for(self._mounts, request.path)) is not None:
+            error = await self._pass_on(mount, moved(scope, mount), receive, send)
+            if error is None:
+                return None
+            respond = partial(self._answer_failure, error)
         try:
-            response = await self._respond(request)
+            response = await respond(request)
             status, body = response.status, response.body
             has_body = request.method != "HEAD" and status not in BODILESS
             headers: list[tuple[bytes, bytes]]
@@ -213,9 +227,44 @@ class ASGIGateway(PerProcess):
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":
-            await self.websockets(scope, receive, send)
+            await self._answer_websocket(scope, receive, send)
         else:
             raise ValueError(f"no part of ASGI 3.0 that is known here: {scope['type']!r}")
+
+    async def _answer_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = without_prefix(scope["path"], str(scope.get("root_path", "")).rstrip("/"))
+        mount = mount_for(self._mounts, path)
+        if mount is None:
+            return await self.websockets(scope, receive, send)
+        if mount.protocol == "asgi":
+            error = await self._pass_on(mount, moved(scope, mount), receive, send)
+            if error is None:
+                return None
+            logger.error("websocket %r failed", scope["path"], exc_info=error)
+        # Closed before it was accepted: the server answers 403.
+        await receive()
+        return await send({"type": "websocket.close"})
+
+    async def _pass_on(
+        self, mount: Mount, scope: Scope, receive: Receive, send: Send
+    ) -> Exception | None:
+        """Let a mounted application answer; what is returned prevented that."""
+        try:
+            await self.start()
+        except Exception as error:
+            return error
+        if mount.protocol == "wsgi":
+            from .wsgi_in_asgi import WSGICall
+
+            return await WSGICall(mount.app, scope, receive, send).run(self.threads)
+        scope["state"] = {**scope.get("state", {}), **self._states[id(mount.app)]}
+        await mount.app(scope, receive, send)
+        return None
+
+    async def _answer_failure(self, error: Exception, request: ASGIRequest) -> Response:
+        if isinstance(error, HTTPException):
+            return error_answer(request, error)
+        return await Core(self.app, self.adapt).fail(request, error)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The application's life as the server tells it (ASGI 3.0, "Lifespan")."""
@@ -252,14 +301,16 @@ class ASGIGateway(PerProcess):
         """
         if self._respond != self._start_and_respond:
             return
-        if not self.app.lifespans:
+        if not self.app.lifespans and not self._mounts:
             self._respond = self._composed()
         elif self._starting is asyncio.current_task():
             raise RuntimeError("a lifespan calls its own app, which is still starting")
         else:
             if self._entered is None:
                 self._entered = asyncio.get_running_loop().create_future()
-                self._living = asyncio.create_task(self._live_alone(self._entered))
+                living = asyncio.create_task(self._live_alone(self._entered))
+                _living.add(living)
+                living.add_done_callback(_living.discard)
             await asyncio.shield(self._entered)
 
     async def _live_alone(self, entered: asyncio.Future[None]) -> None:
@@ -282,7 +333,7 @@ class ASGIGateway(PerProcess):
     @asynccontextmanager
     async def _alive(self) -> AsyncIterator[None]:
         self._starting = asyncio.current_task()
-        async with life(self.app):
+        async with life(self.app) as self._states:
             self._starting = None
             self._respond = self._composed()
             try:
@@ -384,6 +435,16 @@ async def _deliver(send: Send, message: Message) -> None:
         await send(message)
     except OSError:
         raise ClientDisconnect from None
+
+
+def moved(scope: Scope, mount: Mount) -> Scope:
+    """A copy of scope whose root_path ends with the mount's prefix, and whose path begins with it.
+
+    That is what the specification says of the two; a server may have left root_path out.
+    """
+    root_path = scope.get("root_path", "").rstrip("/")
+    path = root_path + without_prefix(scope["path"], root_path)
+    return {**scope, "root_path": root_path + mount.prefix, "path": path}
 
 
 def without_prefix(path: str, root_path: str) -> str:

@@ -28,6 +28,12 @@ _UNSET: Any = object()
 # What a step of an iterator gives at its end: StopIteration cannot cross.
 END: Any = object()
 
+# A mounted application waits after every fourth chunk, and after a large one, until they are
+# taken. Wherever else it runs, its server has a buffer too; and to wake the other side for
+# each small chunk would cost far more than the chunk.
+WAIT_AFTER = 4  # chunks
+LARGE = 16 * 1024  # bytes
+
 
 def adopt(context: Context) -> None:
     """Set here what was changed there."""

@@ -40,27 +40,32 @@ class WhileConnected:
         return False
 
     async def _listen(self) -> None:
-        # A server may end the request's body twice; one that never waits is not asked for ever.
-        ends = 0
-        while ends < 3:
-            try:
-                message = await self._receive()
-            except Exception:
-                message = {"type": "http.disconnect"}  # a server that fails here has no client
-            if message["type"] == "http.disconnect":
-                self.lost = True
-                if self._task is not None:
-                    self._task.cancel()
-                return
-            ends += not message.get("more_body", False)
+        self.lost = await client_leaves(self._receive)
+        if self.lost and self._task is not None:
+            self._task.cancel()
+
+
+async def client_leaves(receive: Receive) -> bool:
+    """Wait until the client has left; False from a server that does not tell."""
+    # A server may end the request's body twice; one that never waits is not asked for ever.
+    ends = 0
+    while ends < 3:
+        try:
+            message = await receive()
+        except Exception:
+            return True  # a server that fails here has no client
+        if message["type"] == "http.disconnect":
+            return True
+        ends += not message.get("more_body", False)
+    return False
 
 
 class Lookahead:
-    """`receive` for two readers: a stream that takes each message, and one that only watches.
+    """`receive` for two readers: one that takes the request's body, and one that only watches.
 
-    While a route's body is still coming, whoever listens for the client's leaving would
-    steal pieces of it. Here it sees each message, one ahead of the stream at most, and
-    leaves it there to be taken.
+    While a body is still coming, whoever listens for the client's leaving would steal pieces
+    of it. Here the watcher sees each message, one ahead of the reader at most, and leaves it
+    there to be taken. Past the end of the body, taken or not, it need not wait for the reader.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -68,19 +73,30 @@ class Lookahead:
         self._turn = asyncio.Lock()
         self._seen: Message | None = None
         self._taken = asyncio.Event()
+        self._ended = False
 
     async def take(self) -> Message:
-        """The next message, for the stream."""
-        async with self._turn:
-            message, self._seen = self._seen, None
-            self._taken.set()
-            return message if message is not None else await self._receive()
+        """The next message, for the one that reads."""
+        if self._seen is None:
+            async with self._turn:
+                if self._seen is None:
+                    self._seen = await self._next()
+        message, self._seen = self._seen, None
+        self._taken.set()
+        return message
 
     async def peek(self) -> Message:
         """The next message that was not seen before, for the one that watches."""
-        if self._seen is not None:
+        if self._seen is not None and not self._ended:
             await self._taken.wait()
         async with self._turn:
+            if self._ended:
+                return await self._receive()
             self._taken.clear()
-            self._seen = await self._receive()
+            self._seen = await self._next()
             return self._seen
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._ended = not message.get("more_body", False)
+        return message

@@ -1,4 +1,7 @@
-"""The application's life in one process: its lifespans begun in order, ended in reverse."""
+"""The application's life in one process: its lifespans begun in order, ended in reverse.
+
+The lifespans of the ASGI applications mounted in it run inside its own.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,13 @@ if TYPE_CHECKING:
     from ..app import App
 
 
+# The state that each mounted application's lifespan left, by the identity of the application
+States = dict[int, dict[str, Any]]
+
+
 @asynccontextmanager
-async def life(app: App) -> AsyncIterator[None]:
-    """`async with life(app):` runs the application's lifespans around its block.
+async def life(app: App) -> AsyncIterator[States]:
+    """`async with life(app) as states:` runs the application's lifespans around its block.
 
     Each goes on after its yield however the block ends, and also where a later one fails to
     start. What they raise is raised. Where none of them is async, nothing in here suspends.
@@ -33,7 +40,13 @@ async def life(app: App) -> AsyncIterator[None]:
                     f"lifespan {describe(function)} yielded {state!r:.100}; it yields nothing,"
                     " or a mapping that becomes part of app.state"
                 )
-        yield
+        states: States = {}
+        for mount in app.mounts:
+            if mount.protocol == "asgi" and id(mount.app) not in states:
+                from .mounted_life import mounted_life
+
+                states[id(mount.app)] = await stack.enter_async_context(mounted_life(mount))
+        yield states
 
 
 async def _begin(function: Lifespan, generator: Any) -> Any:
@@ -53,7 +66,9 @@ async def _end(function: Lifespan, generator: Any) -> None:
 
 def is_async_life(app: App) -> bool:
     """Whether the application's life needs an event loop."""
-    return any(_is_async(function) for function in app.lifespans)
+    return any(_is_async(function) for function in app.lifespans) or any(
+        mount.protocol == "asgi" for mount in app.mounts
+    )
 
 
 def _is_async(function: Lifespan) -> bool:

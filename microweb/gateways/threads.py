@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -65,9 +66,14 @@ class Threads(PerProcess):
     def start(self, work: Callable[[], None]) -> None:
         """Have a worker thread do this when one is free; its end is told with `ended`."""
         self._busy += 1
-        if self._busy > self._size and self.resting:
+        if self.is_crowded and self.resting:
             self.resting.pop().dismiss()
         self._pool.submit(work)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether something waits for a thread."""
+        return self._busy > self._size
 
     def ended(self) -> None:
         """A worker thread is free again; called on the loop."""
@@ -90,15 +96,11 @@ class ThreadIterator(AsyncIterator[Any]):
         self._chunks = chunks
         self._iterator: Iterator[Any] | None = None
         self._context = copy_context()
-        self._step: Callable[[], Any] | None = None
+        self._step: Callable[[], Any] = self._next
         self._outcome: tuple[Any, BaseException | None] | None = (None, None)
         self._rounds = ROUNDS
         self._waiter: asyncio.Future[None] | None = None
-        self._go = Lock()
-        self._go.acquire()
-        # One token while the thread rests. The thread takes it to leave, the loop to give it
-        # work: who finds it gone knows that the other was first.
-        self._token: list[None] = []
+        self._seat = _Seat()
 
     async def __anext__(self) -> Any:
         chunk = await self._do(self._next)
@@ -118,20 +120,23 @@ class ThreadIterator(AsyncIterator[Any]):
     def dismiss(self) -> None:
         """Let the thread go, if it rests here; the next step will ask for another."""
         self._threads.resting.discard(self)
-        if self._takes_token():
-            self._step = None
-            self._go.release()
+        if self._seat.is_taken_over():
+            self._seat.leaves = True
+            self._seat.go.release()
 
     async def _do(self, step: Callable[[], Any]) -> Any:
         self._step, self._outcome = step, None
         self._threads.resting.discard(self)
-        if self._takes_token():
-            self._go.release()
+        if self._seat.is_taken_over():
+            self._seat.go.release()
         else:
             self._loop = asyncio.get_running_loop()
-            self._threads.start(self._work)
+            self._seat = _Seat()
+            self._threads.start(partial(self._work, self._seat))
         result, error = await self._done()
         self._threads.resting.add(self)
+        if self._threads.is_crowded:
+            self.dismiss()
         if error is not None:
             raise error
         return result
@@ -151,34 +156,27 @@ class ThreadIterator(AsyncIterator[Any]):
         self._waiter = None
         return self._outcome
 
-    def _work(self) -> None:
+    def _work(self, seat: _Seat) -> None:
         """The worker thread's part: step after step, until it is dismissed or has rested."""
-        while self._step is not None:
+        while not seat.leaves:
             result, failure = None, None
             try:
                 result = self._context.run(self._step)
             except BaseException as error:
                 failure = _no_stop(error)
-            self._token.append(None)
+            seat.token.append(None)
             self._outcome = result, failure
             if self._waiter is not None:
                 self._loop.call_soon_threadsafe(self._wake)
-            if not self._go.acquire(timeout=REST):
-                if self._takes_token():
+            if not seat.go.acquire(timeout=REST):
+                if seat.is_taken_over():
                     break
-                self._go.acquire()
+                seat.go.acquire()
         self._loop.call_soon_threadsafe(self._threads.ended)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-    def _takes_token(self) -> bool:
-        try:
-            self._token.pop()
-        except IndexError:
-            return False
-        return True
 
     def _next(self) -> Any:
         if self._iterator is None:
@@ -189,6 +187,26 @@ class ThreadIterator(AsyncIterator[Any]):
         for thing in to_close(self._iterator, self._chunks):
             if hasattr(thing, "close"):
                 thing.close()
+
+
+class _Seat:
+    """Where one worker thread rests between the steps of an iterator."""
+
+    def __init__(self) -> None:
+        self.go = Lock()
+        self.go.acquire()
+        self.leaves = False
+        # One token while the thread rests. The thread takes it to leave, the loop to give it
+        # work or to dismiss it: who finds it gone knows that the other was first.
+        self.token: list[None] = []
+
+    def is_taken_over(self) -> bool:
+        """Take the token, if it is there."""
+        try:
+            self.token.pop()
+        except IndexError:
+            return False
+        return True
 
 
 def _no_stop(error: BaseException) -> BaseException:

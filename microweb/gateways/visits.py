@@ -13,7 +13,8 @@ import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
 from contextvars import Context, copy_context
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Any, TypeVar
 
 from .bridge import END, aclose, adopt, settle
@@ -96,7 +97,8 @@ class Visit:
     """A thread's wait for a coroutine on the loop, and its work for that coroutine meanwhile.
 
     The coroutine may `give` values before it ends; each pauses it until the thread calls
-    `resume`. The thread takes a value, or the coroutine's result, with `wait`.
+    `resume`. A value that it `post`s does not. The thread takes a value, or the coroutine's
+    result, with `wait`.
 
     If the thread is interrupted while it waits (KeyboardInterrupt, or SystemExit from the
     handler of a signal), the task is cancelled, and the interrupt goes on when the task has
@@ -155,10 +157,30 @@ class Visit:
         """Let a paused coroutine go on: its `give` returns `answer`."""
         self.loop.call_soon_threadsafe(self._unpause, answer)
 
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for the coroutine's end, not for what it gives; False if it takes longer."""
+        end = monotonic() + seconds
+        while not self.over:
+            try:
+                item = self._inbox.get(timeout=max(0, end - monotonic()))
+            except Empty:
+                return False
+            if not isinstance(item, _Outcome):
+                item()
+        return True
+
+    def cancel(self) -> None:
+        """Cancel the coroutine's task, without waiting until it has ended."""
+        self.loop.call_soon_threadsafe(self._cancel)
+
+    def post(self, value: Any) -> None:
+        """Hand a value to the waiting thread, and go on; called on the loop."""
+        self._inbox.put(_Outcome(value, None, copy_context()))
+
     async def give(self, value: Any) -> Any:
         """Hand a value to the waiting thread, and pause until it resumes; called on the loop."""
         self._paused = self.loop.create_future()
-        self._inbox.put(_Outcome(value, None, copy_context()))
+        self.post(value)
         return await self._paused
 
     def is_here(self) -> bool:
@@ -204,7 +226,7 @@ class Visit:
         if self.over or self._abandoned:
             return  # or interrupted for the second time
         self._abandoned = True
-        self.loop.call_soon_threadsafe(self._cancel)
+        self.cancel()
         while not self.over:
             if not isinstance(item := self._inbox.get(), _Outcome):
                 item()

@@ -18,11 +18,13 @@ from ..app import Core, logger
 from ..middleware import is_async_layer
 from ..model.errors import PHRASES, ClientDisconnect, HTTPException
 from ..model.lazy import lazy
+from ..model.problems import error_answer
 from ..model.request import Request
 from ..model.response import BODILESS, Response, describe, encode_chunk, to_close
 from ..model.shape import shape_of
 from ..model.types import Call, Handler
-from .lifespan import is_async_life, life
+from ..mounts import Mount, mount_for
+from .lifespan import States, is_async_life, life
 from .process import PerProcess
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Environ = dict[str, Any]
 BLOCK = 64 * 1024
+# Where nobody waits for less: a server that reads ahead, as gunicorn does, copies what it has
+# left at each read.
+LARGE_BLOCK = 1024 * 1024
 
 _STATUS_LINES = {code: f"{code} {PHRASES.get(code, 'Unknown')}" for code in range(200, 600)}
 
@@ -51,9 +56,7 @@ class WSGIRequest(Request):
 
     protocol = "wsgi"
     environ: Environ
-    # Bytes. A whole body is read in few pieces: a server that reads ahead, as gunicorn does,
-    # copies what it has left each time.
-    _at_once = 1024 * 1024
+    _at_once = BLOCK  # bytes; a read waits for all that it asks for
     visit: Visit | None = None  # once something of this request has run on the app's loop
     _ended = False  # its body, whose length was not announced
 
@@ -107,20 +110,21 @@ class WSGIRequest(Request):
         pairs += [(name, self.environ[key]) for key, name in BARE.items() if self.environ.get(key)]
         return pairs
 
-    def open_stream(self) -> None:
-        super().open_stream()
-        self._at_once = BLOCK  # a read waits for all that it asks for, and the handler with it
+    async def _receive_form(self) -> None:
+        self._at_once = LARGE_BLOCK
+        await super()._receive_form()
 
     async def _receive_body(self) -> bytes:
+        self._at_once = LARGE_BLOCK
         return await self.call_plain(self._read_body)
 
     async def receive_piece(self) -> bytes:
-        return await self.call_plain(self._read_piece)
+        return await self.call_plain(self.read_piece)
 
     def receive_piece_here(self) -> bytes:
         if self.visit is not None and self.visit.is_here():
             raise RuntimeError("request.stream: an async handler iterates it with `async for`")
-        return self._read_piece()
+        return self.read_piece()
 
     async def call_plain(self, function: Callable[..., T], /, *args: Any) -> T:
         if self.visit is not None:
@@ -129,28 +133,35 @@ class WSGIRequest(Request):
         return function(*args)
 
     def _read_body(self) -> bytes:
-        piece = self._read_piece()
+        piece = self.read_piece()
         if self._received == self._announced:  # most bodies come in one piece
             return piece
         pieces = []
         while piece:
             pieces.append(piece)
-            piece = self._read_piece()
+            piece = self.read_piece()
         return b"".join(pieces)
 
-    def _read_piece(self) -> bytes:
+    def may_have_more(self) -> bool:
+        """Whether more of the body may come; HTTPException(411) if its end cannot be seen."""
+        if self._announced is not None:
+            return self._received < self._announced
+        if not self.environ.get("wsgi.input_terminated"):
+            if self.environ.get("HTTP_TRANSFER_ENCODING"):
+                # A read might wait for ever, or take the next request.
+                raise HTTPException(411, "This server needs a Content-Length on a request's body.")
+            return False
+        return not self._ended
+
+    def read_piece(self) -> bytes:
+        """The next piece of the body, read in the server's thread; empty at its end."""
+        if not self.may_have_more():
+            return b""
         # Never without a size, and never past the end (PEP 3333, "Input and Error Streams");
         # past the limit a byte is enough.
         size = min(self._at_once, self._limit + 1 - self._received)
         if self._announced is not None:
             size = min(size, self._announced - self._received)
-        elif not self.environ.get("wsgi.input_terminated"):
-            if self.environ.get("HTTP_TRANSFER_ENCODING"):
-                # Its end cannot be seen: a read might wait for ever, or take the next request.
-                raise HTTPException(411, "This server needs a Content-Length on a request's body.")
-            return b""
-        if not size or self._ended:
-            return b""
         try:
             piece: bytes = self.environ["wsgi.input"].read(size)
         except OSError:
@@ -162,18 +173,23 @@ class WSGIRequest(Request):
         return self._counted(piece)
 
 
+Respond = Callable[[WSGIRequest], Response]
+
+
 class WSGIGateway(PerProcess):
     """`app.wsgi`: what a WSGI server calls, once for each request."""
 
     def __init__(self, app: App) -> None:
         self.app = app
+        self._mounts = app.mounts
         super().__init__()
 
     def renew(self) -> None:
         self._lock = threading.Lock()
         self._starting = 0  # the thread that begins the application's life just now
         self._leave: Callable[[], None] | None = None  # ends the application's life, once begun
-        self._respond: Callable[[WSGIRequest], Response] = self._start_and_respond
+        self._states: States = {}  # what the lifespans of mounted applications left
+        self._respond: Respond = self._start_and_respond
 
     def __call__(
         self, environ: Environ, start_response: StartResponse | None = None
@@ -191,14 +207,18 @@ class WSGIGateway(PerProcess):
         # One context for the request, the iteration of its body and its close, so that what
         # a handler sets is not seen by the next request in this thread.
         context = copy_context()
-        return context.run(self._handle, environ, start_response, context)
+        if self._mounts:
+            mount = mount_for(self._mounts, WSGIRequest(self.app, environ).path)
+            if mount is not None:
+                return self._pass_on(mount, moved(environ, mount), start_response, context)
+        return context.run(self._handle, self._respond, environ, start_response, context)
 
     def _handle(
-        self, environ: Environ, start_response: StartResponse, context: Context
+        self, respond: Respond, environ: Environ, start_response: StartResponse, context: Context
     ) -> Iterable[bytes]:
         request = WSGIRequest(self.app, environ)
         try:
-            response = self._respond(request)
+            response = respond(request)
         except BaseException:
             request.end()
             raise
@@ -238,6 +258,37 @@ class WSGIGateway(PerProcess):
 
         return call, True
 
+    def _pass_on(
+        self, mount: Mount, environ: Environ, start_response: StartResponse, context: Context
+    ) -> Iterable[bytes]:
+        """Let a mounted application answer; its failing is answered as the core's would be."""
+        try:
+            if self._leave is None:
+                self.startup()
+            if mount.protocol == "asgi":
+                return context.run(self._cross, mount, environ, start_response, context)
+        except Exception as error:
+            respond = partial(self._answer_failure, error)
+            return context.run(self._handle, respond, environ, start_response, context)
+        # In the caller's own context, as if the server had called it.
+        chunks: Iterable[bytes] = mount.app(environ, start_response)
+        return chunks
+
+    def _cross(
+        self, mount: Mount, environ: Environ, start_response: StartResponse, context: Context
+    ) -> Iterable[bytes]:
+        from .asgi_in_wsgi import ASGICall
+
+        state = self._states[id(mount.app)]
+        call = ASGICall(mount.app, WSGIRequest(self.app, environ), state)
+        call.start(start_response)
+        return _Body(call, call.close, context)
+
+    def _answer_failure(self, error: Exception, request: WSGIRequest) -> Response:
+        if isinstance(error, HTTPException):
+            return error_answer(request, error)
+        return stepped(Core(self.app, self.adapt).fail)(request, error)
+
     def startup(self) -> None:
         """Begin the application's life in this process, if it has not begun.
 
@@ -270,12 +321,12 @@ class WSGIGateway(PerProcess):
         if leave is not None:
             leave()
 
-    def _composed(self) -> Callable[[WSGIRequest], Response]:
+    def _composed(self) -> Respond:
         if any(is_async_layer(layer) for layer in self.app.layers):
             return self._composed_on_loop(Core(self.app, self.adapt_on_loop))
         return stepped(Core(self.app, self.adapt).respond)
 
-    def _composed_on_loop(self, core: Core) -> Callable[[WSGIRequest], Response]:
+    def _composed_on_loop(self, core: Core) -> Respond:
         from .visits import Cancelled
 
         def respond(request: WSGIRequest) -> Response:
@@ -296,7 +347,7 @@ class WSGIGateway(PerProcess):
     def _enter(self) -> Callable[[], None]:
         if not is_async_life(self.app):
             manager = life(self.app)
-            stepped(manager.__aenter__)()
+            self._states = stepped(manager.__aenter__)()
 
             def leave_here() -> None:
                 stepped(manager.__aexit__)(None, None, None)
@@ -306,15 +357,15 @@ class WSGIGateway(PerProcess):
 
         async def live() -> None:
             # One task from start to end, so that cancel scopes in a lifespan hold.
-            async with life(self.app):
-                await visit.give(None)
+            async with life(self.app) as states:
+                await visit.give(states)
 
         def leave() -> None:
             visit.resume()
             visit.wait()
 
         visit.start(live())
-        visit.wait()
+        self._states = visit.wait()
         return leave
 
     @property
@@ -420,6 +471,18 @@ def stepped(function: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]
         raise RuntimeError(f"{coroutine!r} suspended where there is no event loop")
 
     return call
+
+
+def moved(environ: Environ, mount: Mount) -> Environ:
+    """A copy of environ in which the mount's prefix has gone from PATH_INFO to SCRIPT_NAME.
+
+    It is cut by its number of slashes, so that whatever the client sent stays as it was.
+    """
+    path = environ.get("PATH_INFO") or ""
+    *_, rest = path.split("/", (depth := mount.prefix.count("/")) + 1)
+    below = "/" + rest if path.count("/") > depth else ""
+    script_name = (environ.get("SCRIPT_NAME") or "").rstrip("/") + path.removesuffix(below)
+    return {**environ, "SCRIPT_NAME": script_name, "PATH_INFO": below}
 
 
 def _for_server(request: WSGIRequest, response: Response) -> FileBody | None:

@@ -268,10 +268,10 @@ class Request:
                 return b""
             try:
                 if _is_multipart(self.content_type):
-                    self._expect_body(self.app.max_upload_size)
+                    self.expect_body(self.app.max_upload_size)
                     await self._receive_form()
                 else:
-                    self._expect_body(self.app.max_body_size)
+                    self.expect_body(self.app.max_body_size)
                     self._body = await self._receive_body()
             except BaseException as error:  # cancelled by a timeout, too
                 # A second try would find the rest, and take it for the whole.
@@ -299,9 +299,10 @@ class Request:
 
     def open_stream(self) -> None:
         """Make `stream` ready, instead of reading the body; raises what `read` does."""
-        self._expect_body(self.app.max_upload_size)
+        self.expect_body(self.app.max_upload_size)
 
-    def _expect_body(self, limit: int) -> None:
+    def expect_body(self, limit: int) -> None:
+        """Note how long the body will be, and how long it may be at most, in bytes."""
         self._limit = limit
         self._announced = declared_length(self.header("content-length"), limit)
 
