@@ -22,20 +22,24 @@ def main() -> None:
 @main.command()
 @click.argument("target")
 def routes(target: str) -> None:
-    """Print an application's route table.
+    """Print an application's routes and mounts.
 
     TARGET is module:attribute: an App, or one of its two doors.
     """
     app = load_app(target)
     here = f"{Path.cwd()}/"
     rows = [
-        (" ".join(route.methods), route.path, route.name, describe(route.handler).replace(here, ""))
+        (" ".join(route.methods), route.path, route.name, describe(route.handler))
         for route in app.routes
+    ]
+    rows += [
+        ("(all)", f"{mount.prefix}/...", f"({mount.protocol})", describe(mount.app))
+        for mount in app.mounts
     ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
     for row in rows:
         fixed = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False))
-        click.echo(f"{fixed}  {row[3]}")
+        click.echo(f"{fixed}  {row[3].replace(here, '')}")
 
 
 def load_app(target: str) -> App:

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, Literal
 from wsgiref.validate import validator as wsgi_validator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from microweb import App
 from microweb.testing import TestClient
 
 from .asgi_validator import validator as asgi_validator
+
+# No test depends on how fast the machine is.
+settings.register_profile("microweb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("microweb")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What visitors leave in the demo while it is tested is kept apart from the user's own."""
+    folder = TemporaryDirectory(prefix="microweb-demo-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["MICROWEB_DEMO_DATA"] = folder.name
+
 
 pytest_plugins = ["tests.browser"]
 

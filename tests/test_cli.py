@@ -48,6 +48,25 @@ def microweb(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments, prog_name="microweb")
 
 
+def test_routes_tells_of_websockets_and_of_what_is_mounted(tmp_path: Path) -> None:
+    more = [
+        "@site.websocket('/chat')",
+        "async def chat(ws):",
+        "    await ws.accept()",
+        "def old(environ, start_response):",
+        "    return []",
+        "site.mount('/old', wsgi=old)",
+    ]
+    with (tmp_path / "shop.py").open("a") as shop:
+        shop.write("\n".join(more))
+    assert microweb("routes", "shop:site").stdout.splitlines() == [
+        "GET         /                home    home (shop.py:8)",
+        "GET DELETE  /items/{id:int}  item    show (shop.py:13)",
+        "WEBSOCKET   /chat            chat    chat (shop.py:20)",
+        "(all)       /old/...         (wsgi)  old (shop.py:23)",
+    ]
+
+
 @pytest.mark.parametrize("target", ["shop:site", "shop:wsgi", "shop:asgi", "shop:site.wsgi"])
 def test_routes_prints_the_route_table_of_an_app_or_a_door(target: str) -> None:
     ran = microweb("routes", target)

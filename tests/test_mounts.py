@@ -19,7 +19,7 @@ from wsgiref.validate import validator as wsgi_validator
 import flask
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -246,6 +246,7 @@ rests = st.lists(st.one_of(segments, st.just("")), max_size=3).map(
 
 @both_kinds
 @pytest.mark.parametrize("door", DOORS)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(root_path=prefixes, prefix=prefixes, rest=rests)
 def test_the_prefix_moves_from_the_path_to_the_place(
     door: Protocol, kind: str, root_path: str, prefix: str, rest: str

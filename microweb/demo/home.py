@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from html import escape
+from urllib.parse import quote
 
-from microweb import Request
+from microweb import Request, Response, Router
 
-from .doors import DOORS, picture
-from .pages import code, facts, href, page
+from .doors import DOORS
+from .pages import page
 from .whereabouts import server_of, whereabouts
+
+router = Router()
 
 # For each group of links: (path, what it shows).
 LINKS = {
@@ -39,54 +40,27 @@ LINKS = {
         ("/teapot", "An HTTPException, raised by a handler, becomes its answer."),
         ("/error", "A bug gives the client a bare 500, and the server's log a traceback."),
         ("/nowhere", "The 404 page; a program that does not ask for HTML gets a line of text."),
+        ("/api/notes", "The guestbook as JSON, for programs; they can POST to it, too."),
         ("/echo", "Only POST is taken here, so a link gets a 405; a command can do more:"),
     ],
 }
 
 
-def home_page(request: Request, started: datetime) -> str:
-    """The page for this visitor; `started` is when this process began to serve."""
-    door = DOORS[request.protocol]
-    name = request.protocol.upper()
-    server, how_known = server_of(request)
-    here = request.state.arrival
-    loop = f"on the event loop {code(here.loop)}" if here.loop else "without an event loop"
-    content = f"""
-<p class="back">microweb demo</p>
-<h1>You came in through the <strong class="door {request.protocol}">{name}</strong> door.</h1>
-<p class="lead"><b>{escape(server) or "A server without a name"}</b> {door.verb}
-{code(door.call)} in process <b>{here.process}</b>, thread <b>{escape(here.thread)}</b>, {loop}.</p>
-{picture(request.protocol, server)}
-{facts(_details(request, how_known, started))}
-<p>To come in by the other door, run {code(door.other)} in a second terminal, and open
-port 8001. The handlers are the same, to the letter; only the gateway is another.</p>
-{"".join(_group(request, title) for title in LINKS)}
-<pre>{escape(_echo_command(request))}</pre>"""
-    return page(request, f"microweb: the {name} door", content)
-
-
-def _details(request: Request, how_known: str, started: datetime) -> list[tuple[str, str]]:
+@router.get("/")
+def home(request: Request) -> Response:
+    """Tell visitors which door they came in by."""
     made = whereabouts()
-    if made == request.state.arrival:
-        why = "a plain handler is called right there, where the server called the application."
-    else:
-        why = "a plain handler runs in a worker thread, so that it cannot stop the loop."
-    return [
-        ("Which server", escape(how_known)),
-        ("Page made in", f"Thread {code(made.thread)}: {why}"),
-        ("Serving since", f"{started:%H:%M:%S} UTC, as the lifespan noted in this process."),
-    ]
-
-
-def _group(request: Request, title: str) -> str:
-    items = [
-        f'<li><a href="{href(request, path)}">{code(path)}</a> <span>{escape(shows)}</span></li>'
-        for path, shows in LINKS[title]
-    ]
-    return f'<h2>{escape(title)}</h2><ul class="links">{"".join(items)}</ul>'
-
-
-def _echo_command(request: Request) -> str:
-    # url_for gives an absolute URL. Its host is what the client claims: good enough to show.
-    return f"""curl -H 'content-type: application/json' -d '{{"tea": "green"}}' \\
-     {request.url_for("echo")}"""
+    return page(
+        request,
+        "home.html",
+        door=DOORS[request.protocol],
+        how_known=server_of(request)[1],
+        here=request.state.arrival,
+        made=made,
+        called_right_there=made == request.state.arrival,
+        started=request.app.state.started,
+        links={
+            title: [(quote(request.root_path + path), path, shows) for path, shows in group]
+            for title, group in LINKS.items()
+        },
+    )

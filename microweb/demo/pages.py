@@ -1,69 +1,43 @@
-"""The frame of every page, and its small parts: plain f-strings, with everything escaped."""
+"""The frame of every page: what base.html needs to know, whichever page it is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from html import escape
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
 
-from microweb import Request
+from microweb import Request, Response, Templates
 
-# Read once, when the application is imported, and not for every request.
-STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+from .csrf import csrf_token
+from .visitor import signed_in
+from .whereabouts import server_of
 
-# Two doors in one wall; as a data: URL, so that browsers need not ask for /favicon.ico.
-ICON = "data:image/svg+xml," + quote(
-    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>"
-    "<path d='M2 14V5a2 2 0 0 1 4 0v9z' fill='#3f6a8a'/>"
-    "<path d='M10 14V5a2 2 0 0 1 4 0v9z' fill='#a4582f'/></svg>"
+templates = Templates(Path(__file__).parent / "templates")
+
+# The rooms of the house, as the navigation shows them: (name of the route, what it is called).
+ROOMS = (
+    ("home", "Seam"),
+    ("guestbook.index", "Guestbook"),
+    ("feed.index", "Feed"),
+    ("chat.index", "Chat"),
+    ("session.index", "Session"),
 )
 
 
-def page(request: Request, title: str, content: str) -> str:
-    """A whole HTML document around `content`, which is HTML already."""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{escape(title)}</title>
-<link rel="icon" href="{ICON}">
-<link rel="stylesheet" href="{href(request, "/style.css")}">
-</head>
-<body>
-<main>
-{content}
-</main>
-</body>
-</html>
-"""
-
-
-def href(request: Request, path: str) -> str:
-    """A path of this application as a link: below root_path, percent-encoded, escaped."""
-    return escape(quote(request.root_path + path))
-
-
-def code(text: object) -> str:
-    """Text in the fixed font."""
-    return f"<code>{escape(str(text))}</code>"
-
-
-def facts(rows: Iterable[tuple[str, str]]) -> str:
-    """A list of names and values, both HTML already."""
-    items = [f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows]
-    return f'<dl class="facts">{"".join(items)}</dl>'
-
-
-def missing_page(request: Request) -> str:
-    """The page for a path that no route matches."""
-    content = f"""
-<p class="back"><a href="{href(request, "/")}">microweb demo</a></p>
-<h1>There is nothing here.</h1>
-<p class="lead">No route matches {code(request.path)}.</p>
-<p>The server knows nothing about routes. It handed this request over like any other, and
-the framework's router said 404. A program that does not ask for <code>text/html</code>
-gets one line of text instead of this page.</p>"""
-    return page(request, "404: nothing here", content)
+def page(request: Request, name: str, status: int = 200, **context: Any) -> Response:
+    """The template `name` in the frame, for this visitor."""
+    response = templates.response(
+        request,
+        name,
+        status,
+        rooms=ROOMS,
+        account=signed_in(request),
+        flash=request.session.pop("flash", None),
+        csrf_token=lambda: csrf_token(request),  # called where there is a form, and only there
+        server=server_of(request)[0],
+        other_door=request.app.state.doors.other(request),
+        source=request.route.handler.__module__ if request.route else __name__,
+        **context,
+    )
+    # It is one visitor's page, with the secret of their forms in it: nobody may keep a copy.
+    response.headers["cache-control"] = "no-store"
+    return response

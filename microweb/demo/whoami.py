@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
-from microweb import Request
+from microweb import Request, Response, Router
 
-from .pages import code, facts, href, page
+from .pages import page
+
+router = Router()
 
 # The values that are hidden here. Everything else is shown as it is.
 SECRET_HEADERS = ("cookie", "authorization", "proxy-authorization")
@@ -35,33 +36,24 @@ ATTRIBUTES = (
 )
 
 
-def whoami_page(request: Request, name: str) -> str:
-    """Both objects in two columns; `name` is what stood in the path behind /whoami/."""
-    native = "environ" if request.environ is not None else "scope"
-    rows = _environ_rows(request.environ) if request.environ else _scope_rows(request.scope or {})
-    content = f"""
-<p class="back"><a href="{href(request, "/")}">microweb demo</a></p>
-<h1>What the server said, and what was made of it</h1>
-<p class="warning"><b>Never let a page like this be public on a real site.</b> It tells
-strangers how you serve, and some servers copy their whole process environment, passwords and
-all, into the environ. Here only the values of Cookie and Authorization headers are hidden.</p>
-{_tunnel(request, name)}
-<div class="columns">
-<section class="side server"><h2>The server's {code(native)}</h2>
-<p>Every key, with the <code>repr()</code> of its value.</p>
-{facts(rows)}</section>
-<section class="side framework"><h2>The framework's {code("Request")}</h2>
-<p>What a handler reads by either door, and where it comes from.</p>
-{facts(_request_rows(request))}</section>
-</div>"""
-    return page(request, "microweb: who am I?", content)
+@router.get("/whoami")
+@router.get("/whoami/{name}", name="whoami_named")
+def whoami(request: Request, name: str = "") -> Response:
+    """Show what the server handed over, beside the Request made of it."""
+    return page(
+        request,
+        "whoami.html",
+        native="environ" if request.environ is not None else "scope",
+        handed_over=_environ_rows(request.environ)
+        if request.environ is not None
+        else _scope_rows(request.scope or {}),
+        made_of_it=_request_rows(request),
+        spellings=[] if name.isascii() else _spellings(request),
+    )
 
 
 def _environ_rows(environ: dict[str, Any]) -> list[tuple[str, str]]:
-    return [
-        (code(key), code(repr(HIDDEN if key in SECRET_KEYS else value)))
-        for key, value in environ.items()
-    ]
+    return [(key, repr(HIDDEN if key in SECRET_KEYS else value)) for key, value in environ.items()]
 
 
 def _scope_rows(scope: dict[str, Any]) -> list[tuple[str, str]]:
@@ -70,10 +62,11 @@ def _scope_rows(scope: dict[str, Any]) -> list[tuple[str, str]]:
         (name, HIDDEN.encode() if name.decode("latin-1").lower() in SECRET_HEADERS else value)
         for name, value in scope["headers"]
     ]
-    return [(code(key), code(_one_per_line(value))) for key, value in shown.items()]
+    return [(key, _one_per_line(value)) for key, value in shown.items()]
 
 
-def _request_rows(request: Request) -> list[tuple[str, str]]:
+def _request_rows(request: Request) -> list[tuple[str, str, str]]:
+    """For each attribute its name, its source and its value."""
     rows = []
     for name, in_environ, in_scope in ATTRIBUTES:
         value = getattr(request, name)
@@ -85,7 +78,7 @@ def _request_rows(request: Request) -> list[tuple[str, str]]:
         elif name == "cookies":
             value = dict.fromkeys(value, HIDDEN)
         source = in_environ if request.protocol == "wsgi" else in_scope
-        rows.append((f"{code(name)} <small>{escape(source)}</small>", code(_one_per_line(value))))
+        rows.append((name, source, _one_per_line(value)))
     return rows
 
 
@@ -96,28 +89,20 @@ def _one_per_line(value: object) -> str:
     return repr(value)
 
 
-def _tunnel(request: Request, name: str) -> str:
-    """How a path beyond ASCII passes through the two doors."""
-    if name.isascii():
-        return ""
+def _spellings(request: Request) -> list[tuple[str, str, str]]:
+    """How a path beyond ASCII passes through the two doors: where, spelled how, seen by whom."""
     # One of the two is at hand; the other is the same bytes, read in the other way.
     path_info, scope_path = request.path.encode().decode("latin-1"), request.path
     if request.environ is not None:
         path_info = request.environ["PATH_INFO"]
     elif request.scope is not None:
         scope_path = request.scope["path"]
-    spellings = [("environ['PATH_INFO']", path_info, "wsgi"), ("scope['path']", scope_path, "asgi")]
-    rows = [
-        (code(where), f"{code(repr(text))} <small>{_which(request, door)}</small>")
-        for where, text, door in spellings
+
+    def which(door: str) -> str:
+        return "this request" if door == request.protocol else "what the other door would show"
+
+    return [
+        ("environ['PATH_INFO']", repr(path_info), which("wsgi")),
+        ("scope['path']", repr(scope_path), which("asgi")),
+        ("request.path", repr(request.path), "by both doors"),
     ]
-    rows.append((code("request.path"), f"{code(repr(request.path))} <small>by both doors</small>"))
-    return f"""
-<p>Percent-decoded, this path is bytes: PEP 3333 has the server pass each of them as one Latin-1
-character, while an ASGI server decodes them as UTF-8, and so the two native objects differ
-where the Request does not.</p>
-{facts(rows)}"""
-
-
-def _which(request: Request, door: str) -> str:
-    return "this request" if door == request.protocol else "what the other door would show"

@@ -7,7 +7,7 @@ import re
 # Digits of ASCII only; which of the two numbers there are decides what is meant (14.1.1).
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE)
 
-# 20 digits are more bytes than any file has; int() refuses to read 4,301.
+# The first 20 digits alone are more bytes than any file has; int() refuses to read 4,301.
 _DIGITS = 20
 
 
@@ -20,12 +20,14 @@ def byte_range(text: str | None, size: int) -> range | None:
     found = _RANGE.fullmatch(text or "")
     if found is None:
         return None
-    first, last = map(_number, found.groups())
-    if first is None:
-        return None if last is None else _suffix(last, size)
-    if last is None:
-        return range(min(first, size), size)
-    return range(min(first, size), min(last + 1, size)) if first <= last else None
+    first, last = (digits and (digits.lstrip("0") or "0") for digits in found.groups())
+    if not first:
+        return _suffix(_number(last), size) if last else None
+    if not last:
+        return range(min(_number(first), size), size)
+    if (len(first), first) > (len(last), last):
+        return None
+    return range(min(_number(first), size), min(_number(last) + 1, size))
 
 
 def content_range(part: range, size: int) -> str:
@@ -39,5 +41,5 @@ def _suffix(length: int, size: int) -> range | None:
     return range(max(size - length, 0), size)
 
 
-def _number(digits: str) -> int | None:
-    return int((digits.lstrip("0") or "0")[:_DIGITS]) if digits else None
+def _number(digits: str) -> int:
+    return int(digits[:_DIGITS])
