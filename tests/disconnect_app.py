@@ -12,11 +12,20 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from microweb import App, EventSourceResponse, JSONResponse, Request, StreamingResponse, WebSocket
+from microweb import (
+    App,
+    EventSourceResponse,
+    FileResponse,
+    JSONResponse,
+    Request,
+    StreamingResponse,
+    WebSocket,
+)
 
 from .live_app import PATIENCE, mark
 
 THREADS = 4
+FILE = os.environ.get("DISCONNECT_APP_FILE", "")
 ENDLESS = b"more and more\n" * 100
 
 site = App(threads=THREADS)
@@ -78,6 +87,17 @@ async def silent(request: Request) -> StreamingResponse:
             mark(request.query["ended"])
 
     return StreamingResponse(words())
+
+
+@site.get("/file")
+def file(request: Request) -> FileResponse:
+    return FileResponse(FILE)
+
+
+@site.get("/file/watched")
+def file_watched(request: Request) -> FileResponse:
+    """Its end is for the app to know, so that no server sends it by itself."""
+    return FileResponse(FILE, background=lambda: mark(request.query["ended"]))
 
 
 # --- events -------------------------------------------------------------------------------

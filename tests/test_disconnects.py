@@ -18,7 +18,7 @@ from wsproto import ConnectionType, WSConnection, events
 from .disconnect_app import THREADS
 from .processes import open_files
 from .servers import HOST, PATIENCE, Server, read_head, serving, until
-from .transfers import BLOCK, form_head
+from .transfers import BLOCK, LARGE, form_head
 
 LEAVERS = 2 * THREADS + 1  # in each test, so that a thread lost to each of them would be missed
 SOME = 64 * 1024  # bytes, of a body that has no end
@@ -52,7 +52,9 @@ def running(
     folder = tmp_path_factory.mktemp("disconnects")
     temporary = folder / "temporary"
     temporary.mkdir()
-    environment = {"TMPDIR": str(temporary)}
+    with (folder / "large.bin").open("wb") as file:
+        file.truncate(LARGE)  # all of it a hole
+    environment = {"TMPDIR": str(temporary), "DISCONNECT_APP_FILE": file.name}
     if kind.startswith("gunicorn"):
         # Its workers show that they live by a temporary file, which is not looked for here.
         options = (*options, "--worker-tmp-dir", str(folder))
@@ -171,6 +173,7 @@ def echo(path: str) -> Scenario:
 HANDLED: dict[str, Scenario] = {
     "an endless download, plain": download("/endless"),
     "an endless download, async": download("/async/endless"),
+    "a file": download("/file/watched"),
     "events, plain": listen("/events"),
     "events, async": listen("/async/events"),
     "an upload, plain": upload("/upload"),
@@ -198,11 +201,11 @@ def spooled(running: Running) -> bool:
     return any(file.startswith(str(running.temporary)) for file in open_files(running.pid))
 
 
-def read_some(connection: socket.socket, size: int) -> None:
-    """Read the head of a response, and so much of its body."""
+def read_some(connection: socket.socket, size: int, expected: int = 200) -> None:
+    """Read the head of a response with the expected status, and so much of its body."""
     with connection.makefile("rb") as reader:
         status, _ = read_head(connection, reader)
-        assert status == 200
+        assert status == expected
         assert len(reader.read(size)) == size
 
 
@@ -256,6 +259,20 @@ def come_and_leave(running: Running, scenario: Scenario, leave: Leave, folder: P
                 scenario(connection, ways)
                 leave(connection)
         until("each has ended", lambda: count(ways.ended) == LEAVERS, running.server.log)
+
+
+@pytest.mark.parametrize("range_", ["bytes=0-", "bytes=1000-200000000"])
+@pytest.mark.parametrize("leave", [reset, finish])
+def test_a_file_that_the_server_may_send_by_itself_is_closed(
+    running: Running, leave: Leave, range_: str, tmp_path: Path
+) -> None:
+    ways = Ways(running, tmp_path / "begun", tmp_path / "ended")
+    with nothing_is_left(running):
+        for _ in range(LEAVERS):
+            with running.server.connect() as connection:
+                connection.sendall(ways.request("GET", "/file", f"Range: {range_}"))
+                read_some(connection, SOME, 206)
+                leave(connection)
 
 
 @pytest.mark.parametrize("leave", [reset, finish])

@@ -1,25 +1,27 @@
-"""REDbot finds nothing wrong with what the demo sends, through real servers and both doors."""
+"""REDbot finds nothing wrong with what microweb sends, through real servers and both doors."""
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
-from .redbot_check import notes_of
+from .redbot_check import Note, notes_of
 from .servers import HOST, PATIENCE, Server, serving
 
 DOORS = {
-    "wsgi": ("gunicorn gthread", "wsgi_app:app"),
-    "asgi": ("uvicorn", "asgi_app:app"),
+    "wsgi": ("gunicorn gthread", "wsgi_app:app", "tests.redbot_app:wsgi"),
+    "asgi": ("uvicorn", "asgi_app:app", "tests.redbot_app:asgi"),
 }
 
 # Each kind of answer once: pages, JSON, a stylesheet, plain text, a redirect, and errors.
-CHECKED = [
+OF_THE_DEMO = [
     ("GET", "/"),
     ("HEAD", "/"),
     ("GET", "/whoami?a=1"),
@@ -37,6 +39,25 @@ CHECKED = [
     ("GET", "/error"),
     ("OPTIONS", "/json"),
 ]
+OF_OUR_OWN = [
+    ("GET", "/page"),
+    ("HEAD", "/page"),
+    ("GET", "/static/site.css"),
+    ("GET", "/static/large.bin"),
+    ("HEAD", "/static/large.bin"),
+    ("GET", "/static/empty.txt"),
+    ("GET", "/static/none.txt"),
+    ("GET", "/download"),
+    ("GET", "/cookie"),
+    ("GET", "/session"),
+    ("GET", "/refused"),
+    ("GET", "/nothing"),
+]
+FILES = {
+    "site.css": b"p { color: red }\n" * 400,
+    "large.bin": random.Random(0).randbytes(300_000),
+    "empty.txt": b"",
+}
 
 # What REDbot warns of, and why it is right all the same.
 EXCEPTIONS = {
@@ -46,18 +67,54 @@ EXCEPTIONS = {
 }
 
 
+# What REDbot tries itself, beyond the one request, and finds good.
+PRAISED = {
+    "/page": {"CONNEG_GZIP_GOOD"},
+    "/static/site.css": {"CONNEG_GZIP_GOOD", "INM_304", "IMS_304", "RANGE_CORRECT"},
+    "/static/large.bin": {"INM_304", "IMS_304", "RANGE_CORRECT"},
+    "/download": {"INM_304", "IMS_304", "RANGE_CORRECT"},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that our own site serves."""
+    folder = tmp_path_factory.mktemp("files")
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
 @pytest.fixture(scope="module", params=DOORS)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    """The demo, behind this run's door."""
-    with serving(*DOORS[request.param], tmp_path_factory.mktemp("redbot")) as server:
-        yield server
+def servers(
+    request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, Server]]:
+    """The demo and our own site, behind this run's door."""
+    kind, demo, own = DOORS[request.param]
+    log = tmp_path_factory.mktemp("redbot")
+    environment = {"REDBOT_APP_FOLDER": str(folder)}
+    with serving(kind, demo, log) as first, serving(kind, own, log, (), environment) as second:
+        yield first, second
 
 
-@pytest.mark.parametrize(("method", "path"), CHECKED)
-def test_redbot_finds_nothing_wrong(server: Server, method: str, path: str) -> None:
-    notes = notes_of(server.url + path, method)
+@pytest.mark.parametrize(("method", "path"), OF_THE_DEMO)
+def test_redbot_finds_nothing_wrong_with_the_demo(
+    servers: tuple[Server, Server], method: str, path: str
+) -> None:
+    assert_nothing_wrong(notes_of(servers[0].url + path, method))
+
+
+@pytest.mark.parametrize(("method", "path"), OF_OUR_OWN)
+def test_redbot_finds_nothing_wrong_with_files_coded_pages_cookies_and_refusals(
+    servers: tuple[Server, Server], method: str, path: str
+) -> None:
+    notes = notes_of(servers[1].url + path, method)
+    assert_nothing_wrong(notes)
+    if method == "GET":
+        assert {note.kind for note in notes} >= PRAISED.get(path, set())
+
+
+def assert_nothing_wrong(notes: list[Note]) -> None:
     assert "DATE_CORRECT" in {note.kind for note in notes}  # so it has looked
     wrong = [note for note in notes if note.level in ("warning", "bad")]
     assert [note for note in wrong if note.kind not in EXCEPTIONS] == []

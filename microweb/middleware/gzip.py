@@ -59,8 +59,9 @@ class GZipMiddleware:
     they should be small.) Left alone are bodies with a Content-Encoding, parts of files,
     event streams, and what `Cache-Control: no-transform` protects.
 
-    `Vary: Accept-Encoding` is on every response that could have been coded. A coded one has
-    a weak ETag, since its bytes are others, and no Accept-Ranges.
+    `Vary: Accept-Encoding` is on every response that could have been coded, on parts of one,
+    and on every 304. A coded one has a weak ETag, since its bytes are others, and no
+    Accept-Ranges.
 
     How well a page compresses tells something about it: one that shows a secret beside text
     of a stranger's choice, over and over, lets them guess the secret from the length (BREACH).
@@ -79,6 +80,8 @@ class GZipMiddleware:
         response = yield
         if response.status == 304:
             _name_as_sent(request, response)
+        if _stands_for_a_whole(response):
+            add_vary(response.headers, "Accept-Encoding")
         elif self._could_code(response):
             add_vary(response.headers, "Accept-Encoding")
             if _accepts_gzip(request.headers.get("accept-encoding", "")):
@@ -115,6 +118,16 @@ class GZipMiddleware:
         else:
             response.iterator = _in_pieces(response.body, coder)
             response.body = b""
+
+
+def _stands_for_a_whole(response: Response) -> bool:
+    """Whether it has to say of what it varies as the whole would, which could have been coded.
+
+    RFC 9110, 15.3.7 and 15.4.5. A 304 does not tell of what type that is.
+    """
+    return response.status == 304 or (
+        response.status == 206 and _is_compressible(response.headers.get("content-type", ""))
+    )
 
 
 def _accepts_gzip(accept_encoding: str) -> bool:
@@ -163,4 +176,3 @@ def _name_as_sent(request: Request, response: Response) -> None:
     etag = response.headers.get("etag", "")
     if etag.startswith('"') and f"W/{etag}" in request.headers.get("if-none-match", ""):
         response.headers["etag"] = f"W/{etag}"
-        add_vary(response.headers, "Accept-Encoding")

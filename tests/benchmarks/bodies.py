@@ -42,11 +42,11 @@ DOWN = {
 }
 UP = {
     "under uvicorn": [
-        Entry("microweb", "uvicorn", "micro:asgi", 1.0),
+        Entry("microweb", "uvicorn", "micro:asgi"),
         Entry("Starlette", "uvicorn", "star:asgi"),
     ],
     "under gunicorn": [
-        Entry("microweb", "gunicorn gthread", "micro:wsgi", 1.0),
+        Entry("microweb", "gunicorn gthread", "micro:wsgi"),
         Entry("Flask", "gunicorn gthread", "werk:wsgi"),
     ],
 }

@@ -6,9 +6,9 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from microweb import App, Request, StreamingResponse
+from microweb import App, FileResponse, Request
 
-from . import CHUNK, FILE, READ_SIZE, described
+from . import CHUNK, FILE, described
 
 site = App()
 wsgi = site.wsgi
@@ -28,13 +28,8 @@ async def chunks_async(request: Request, count: int) -> AsyncIterator[bytes]:
 
 
 @site.get("/file")
-def file(request: Request) -> StreamingResponse:
-    def blocks() -> Iterator[bytes]:
-        with open(FILE, "rb") as file:
-            while block := file.read(READ_SIZE):
-                yield block
-
-    return StreamingResponse(blocks(), headers={"content-length": str(os.path.getsize(FILE))})
+def file(request: Request) -> FileResponse:
+    return FileResponse(FILE)
 
 
 @site.post("/upload")
