@@ -24,7 +24,8 @@ except ModuleNotFoundError:
         "microweb.testing needs httpx: in the checkout, .venv/bin/pip install -e '.[test]'"
     ) from None
 
-from .app import App, propagate_errors
+from .app import App
+from .core import propagate_errors
 from .gateways.visits import Visit, app_loop
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from functools import partial
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..app import Core, logger
+from ..core import Core, logger
 from ..model.errors import ClientDisconnect, HTTPException
 from ..model.lazy import lazy
 from ..model.problems import error_answer

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..app import logger
+from ..core import logger
 from ..model.errors import PHRASES, ClientDisconnect
 from ..model.headers import HOP_BY_HOP
 from ..model.response import BODILESS

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from ..app import logger, propagate_errors
+from ..core import logger, propagate_errors
 from ..model.errors import ClientDisconnect, HTTPException
 from ..model.handshake import SwitchingProtocols
 from ..model.response import Response, describe

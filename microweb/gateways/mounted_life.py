@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
-from ..app import logger
+from ..core import logger
 from ..mounts import Mount
 
 Message = dict[str, Any]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from ..app import Core
+from ..core import Core
 from ..model.errors import HTTPException
 from ..model.handshake import SwitchingProtocols
 from ..model.lazy import lazy

@@ -14,7 +14,7 @@ from functools import partial
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ..app import Core, logger
+from ..core import Core, logger
 from ..middleware import is_async_layer
 from ..model.errors import PHRASES, ClientDisconnect, HTTPException
 from ..model.lazy import lazy

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..app import logger
+from ..core import logger
 from ..model.errors import ClientDisconnect
 from ..model.headers import HOP_BY_HOP
 from ..model.response import BODILESS
