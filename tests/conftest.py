@@ -16,7 +16,7 @@ from microweb.testing import TestClient
 
 from .asgi_validator import validator as asgi_validator
 
-pytest_plugins = ["tests.browser"]
+pytest_plugins = ["tests.browser", "tests.parity"]
 
 # What they ask of a process, only Linux tells (proc(5)).
 collect_ignore = [] if sys.platform == "linux" else ["test_disconnects.py", "test_memory.py"]
