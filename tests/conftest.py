@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["MICROWEB_DEMO_DATA"] = folder.name
 
 
-pytest_plugins = ["tests.browser"]
+pytest_plugins = ["tests.browser", "tests.parity"]
 
 # What they ask of a process, only Linux tells (proc(5)).
 collect_ignore = [] if sys.platform == "linux" else ["test_disconnects.py", "test_memory.py"]
