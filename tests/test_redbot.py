@@ -27,6 +27,10 @@ OF_THE_DEMO = [
     ("GET", "/whoami?a=1"),
     ("GET", "/json"),
     ("GET", "/static/style.css"),
+    ("GET", "/static/feed.js"),
+    ("GET", "/static/icon.svg"),
+    ("GET", "/chat"),
+    ("GET", "/feed"),
     ("GET", "/guestbook"),
     ("GET", "/api/notes"),
     ("GET", "/session"),
@@ -65,7 +69,6 @@ EXCEPTIONS = {
     " fresh; to say it is for the author of an answer, and a framework has nothing to go by",
     "STATUS_IM_A_TEAPOT": "the demo's own joke",
 }
-
 
 # What REDbot tries itself, beyond the one request, and finds good.
 PRAISED = {
