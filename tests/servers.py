@@ -79,6 +79,11 @@ def until(what: str, is_so: Callable[[], bool], log: Callable[[], str] = str) ->
         time.sleep(0.01)
 
 
+def is_written(file: Path) -> bool:
+    """Whether a file has its first line; it is there a moment before."""
+    return file.exists() and file.read_text("utf-8").endswith("\n")
+
+
 def read_head(connection: socket.socket, stream: BinaryIO | None = None) -> tuple[int, bytes]:
     """The status and the raw head of the next response on a raw connection."""
     reader = stream or connection.makefile("rb")

@@ -666,6 +666,7 @@ def test_a_source_that_ignores_its_cancellation_is_closed_all_the_same(connect: 
 
     async def stubborn() -> AsyncIterator[str]:
         try:
+            yield "x"
             while True:
                 with suppress(asyncio.CancelledError):
                     async with asyncio.timeout(SECONDS):
@@ -675,7 +676,7 @@ def test_a_source_that_ignores_its_cancellation_is_closed_all_the_same(connect: 
             ends.append("closed")
 
     with connect(serving_events(stubborn(), ping=OFTEN)).stream("GET", "/") as response:
-        read_pings(response)
+        read_pings(response, after=b"data: x")
     assert ends == ["closed"]
 
 
@@ -709,7 +710,7 @@ def test_a_source_that_goes_on_without_its_client_is_told_of(
 
 
 class ASGIServer:
-    """One that never says that its client has left."""
+    """One that never says that its client has left. `heard`: an event, and a ping after it."""
 
     def __init__(self, gone: bool = False) -> None:
         self.gone = gone
@@ -724,7 +725,7 @@ class ASGIServer:
         if self.gone:
             raise OSError("the client has left")
         self.sent.append(message.get("body", b""))
-        if self.sent[-1] == PING:
+        if self.sent[-1] == PING and any(chunk.startswith(b"data") for chunk in self.sent):
             self.heard.set()
 
     async def run(self, app: App) -> None:
@@ -795,6 +796,7 @@ def test_a_second_cancellation_ends_a_source_that_hangs_in_its_close() -> None:
 def test_an_error_of_the_close_reaches_the_server(form: str) -> None:
     def plain() -> Iterator[str | None]:
         try:
+            yield "x"
             for _ in range(SECONDS * 1000):
                 yield None
                 never.wait(0.001)
@@ -803,8 +805,8 @@ def test_an_error_of_the_close_reaches_the_server(form: str) -> None:
 
     async def asynchronous() -> AsyncIterator[str]:
         try:
+            yield "x"
             await asyncio.Event().wait()
-            yield "never"
         finally:
             raise LookupError("nothing to close")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from .servers import PATIENCE, Server, serving, until
+from .servers import PATIENCE, Server, is_written, serving, until
 
 both_kinds = pytest.mark.parametrize("kind", ["wsgi", "asgi"])
 
@@ -63,7 +63,7 @@ def test_a_client_that_leaves_a_real_server_closes_the_stream(
     closed = tmp_path / "closed"
     with httpx.stream("GET", f"{server.url}/in/{kind}/endless?closed={closed}") as response:
         next(response.iter_raw())
-    until("the mounted stream is closed", closed.exists, server.log)
+    until("the mounted stream is closed", lambda: is_written(closed), server.log)
     assert closed.read_text() == "closed\n"
     assert httpx.get(f"{server.url}/in/{kind}/places/on").status_code == 200
     assert "Traceback" not in server.log()

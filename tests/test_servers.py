@@ -16,7 +16,7 @@ import pytest
 
 from .live_app import TOGETHER
 from .live_app import wsgi as live_wsgi
-from .servers import PATIENCE, Server, launched, read_all, read_head, serving, until
+from .servers import PATIENCE, Server, is_written, launched, read_all, read_head, serving, until
 
 GUNICORNS = ["gunicorn sync", "gunicorn gthread"]
 KINDS = [*GUNICORNS, "uvicorn"]
@@ -258,7 +258,7 @@ def test_a_client_that_leaves_in_mid_stream_closes_the_iterator_and_the_server_g
     url = f"{server.url}{form}/endless"
     with http.stream("GET", url, params={"closed": str(closed)}) as response:
         assert next(response.iter_raw()).startswith(b"more and more\n")
-    until("the iterator is closed", closed.exists, server.log)
+    until("the iterator is closed", lambda: is_written(closed), server.log)
     assert http.get(server.url + "/").text == "hello from plain code"
     assert closed.read_text() == "closed\n"
 
