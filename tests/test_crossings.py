@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from microweb import App, Request, Response, StreamingResponse
-from microweb.gateways.threads import ThreadIterator
+from microweb.gateways import threads as threads_module
+from microweb.gateways.threads import ThreadIterator, Threads
 from microweb.testing import TestClient
 
 from .conftest import Connect, Protocol
@@ -530,3 +531,24 @@ def test_all_steps_of_a_stream_and_its_close_share_one_context_whatever_the_thre
 
     asyncio.run(run())
     assert seen == ["set"]
+
+
+def test_streams_whose_threads_have_left_do_not_hide_the_one_that_can_be_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run() -> None:
+        threads = Threads(1)
+        monkeypatch.setattr(threads_module, "REST", 0)
+        streams = [ThreadIterator(threads, "ab") for _ in range(50)]
+        for stream in streams:
+            assert await anext(stream) == "a"
+        while threads._busy:
+            await asyncio.sleep(0)
+        monkeypatch.setattr(threads_module, "REST", 2 * SECONDS)
+        resting = ThreadIterator(threads, "ab")
+        assert await anext(resting) == "a"
+        assert await threads.call(lambda: "had its turn") == "had its turn"
+        for stream in (*streams, resting):
+            await stream.aclose()
+
+    asyncio.run(asyncio.wait_for(run(), SECONDS))

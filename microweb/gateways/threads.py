@@ -66,8 +66,10 @@ class Threads(PerProcess):
     def start(self, work: Callable[[], None]) -> None:
         """Have a worker thread do this when one is free; its end is told with `ended`."""
         self._busy += 1
-        if self.is_crowded and self.resting:
-            self.resting.pop().dismiss()
+        if self.is_crowded:
+            # Some have rested for so long that their thread has left already.
+            while self.resting and not self.resting.pop().dismiss():
+                pass
         self._pool.submit(work)
 
     @property
@@ -117,12 +119,14 @@ class ThreadIterator(AsyncIterator[Any]):
             self.dismiss()
         adopt(self._context)
 
-    def dismiss(self) -> None:
-        """Let the thread go, if it rests here; the next step will ask for another."""
+    def dismiss(self) -> bool:
+        """Let the thread go; the next step will ask for another. False if none rests here."""
         self._threads.resting.discard(self)
-        if self._seat.is_taken_over():
-            self._seat.leaves = True
-            self._seat.go.release()
+        if not self._seat.is_taken_over():
+            return False
+        self._seat.leaves = True
+        self._seat.go.release()
+        return True
 
     async def _do(self, step: Callable[[], Any]) -> Any:
         self._step, self._outcome = step, None
