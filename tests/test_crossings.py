@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from microweb import App, Request, Response, StreamingResponse
-from microweb.gateways.threads import ThreadIterator
+from microweb.gateways import threads as threads_module
+from microweb.gateways.threads import ThreadIterator, Threads
 from microweb.testing import TestClient
 
 from .conftest import Connect, Protocol
@@ -530,3 +531,68 @@ def test_all_steps_of_a_stream_and_its_close_share_one_context_whatever_the_thre
 
     asyncio.run(run())
     assert seen == ["set"]
+
+
+def test_streams_whose_threads_have_left_do_not_hide_the_one_that_can_be_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run() -> None:
+        threads = Threads(1)
+        monkeypatch.setattr(threads_module, "REST", 0)
+        streams = [ThreadIterator(threads, "ab") for _ in range(50)]
+        for stream in streams:
+            assert await anext(stream) == "a"
+        while threads._busy:
+            await asyncio.sleep(0)
+        monkeypatch.setattr(threads_module, "REST", 2 * SECONDS)
+        resting = ThreadIterator(threads, "ab")
+        assert await anext(resting) == "a"
+        assert await threads.call(lambda: "had its turn") == "had its turn"
+        for stream in (*streams, resting):
+            await stream.aclose()
+
+    asyncio.run(asyncio.wait_for(run(), SECONDS))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_stream_whose_step_outlives_its_request_is_closed_by_the_thread_of_that_step(
+    fails: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that has waited long enough cancels a request that waits for its stream to end."""
+    step_begun, step_may_end, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def chunks() -> Iterator[str]:
+        try:
+            step_begun.set()
+            assert step_may_end.wait(SECONDS)
+            yield "for nobody"
+        finally:
+            closed.set()
+            if fails:
+                raise OSError("no room left")
+
+    async def run() -> None:
+        threads = Threads(1)
+        stream = ThreadIterator(threads, chunks())
+
+        async def request() -> None:
+            try:
+                await anext(stream)
+            finally:
+                await stream.aclose()
+
+        task = asyncio.create_task(request())
+        while not step_begun.is_set():
+            await asyncio.sleep(0)
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert task.done()
+        step_may_end.set()
+        while threads._busy:
+            await asyncio.sleep(0)
+        assert closed.is_set()
+
+    asyncio.run(asyncio.wait_for(run(), SECONDS))
+    assert ["no room left" in caplog.text] == [fails]

@@ -604,6 +604,42 @@ def test_a_timeout_inside_a_source_holds_across_its_events_and_the_pings(connect
         assert b"".join(chunks).replace(PING, b"") == b"data: after\n\n"
 
 
+def test_a_source_whose_time_is_up_between_two_events_ends_its_stream(connect: Connect) -> None:
+    """Its task is cancelled while nobody asks it for an event; who asks next must hear of it."""
+    app = App()
+    timeouts: list[asyncio.Timeout] = []
+    closed: list[str] = []
+
+    async def events() -> AsyncIterator[str]:
+        try:
+            async with asyncio.timeout(None) as timeout:
+                timeouts.append(timeout)
+                yield "only one"
+        finally:
+            closed.append("closed")
+
+    @app.get("/")
+    async def stream(request: Request) -> EventSourceResponse:
+        return EventSourceResponse(events(), ping=OFTEN)
+
+    @app.get("/up")
+    async def time_is_up(request: Request) -> str:
+        timeouts[0].reschedule(asyncio.get_running_loop().time())
+        async with asyncio.timeout(SECONDS):
+            while not closed:
+                await asyncio.sleep(0)
+        return "up"
+
+    client = connect(app)
+    with client.stream("GET", "/") as response:
+        chunks = response.iter_raw()
+        assert [next(chunks), next(chunks)] == [OPEN, b"data: only one\n\n"]
+        assert client.get("/up").text == "up"
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(itertools.islice(chunks, 100))
+    assert closed == ["closed"]
+
+
 @both_forms
 def test_context_variables_go_through_the_source_to_the_background(
     connect: Connect, form: str

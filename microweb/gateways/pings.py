@@ -89,6 +89,8 @@ class Pinged(AsyncIterator[Any]):
             self._wanted.set()
         if self._driver is None:
             self._driver = asyncio.create_task(self._drive(), context=self._context)
+        elif self._driver.done():
+            self._give(END)  # it was cancelled between two chunks, when nobody asked for one
         return self._coming, self._driver
 
     async def _drive(self) -> None:

@@ -6,6 +6,7 @@ See `bridge.py` for the whole table.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -18,6 +19,7 @@ from .bridge import END, adopt, settle
 from .process import PerProcess
 
 T = TypeVar("T")
+logger = logging.getLogger("microweb")
 
 REST = 1.0  # seconds that a thread stays with an iterator that asks for nothing
 ROUNDS = 20  # of the loop, before it sleeps; about as long as it takes to wake a thread
@@ -66,8 +68,10 @@ class Threads(PerProcess):
     def start(self, work: Callable[[], None]) -> None:
         """Have a worker thread do this when one is free; its end is told with `ended`."""
         self._busy += 1
-        if self.is_crowded and self.resting:
-            self.resting.pop().dismiss()
+        if self.is_crowded:
+            # Some have rested for so long that their thread has left already.
+            while self.resting and not self.resting.pop().dismiss():
+                pass
         self._pool.submit(work)
 
     @property
@@ -98,6 +102,8 @@ class ThreadIterator(AsyncIterator[Any]):
         self._context = copy_context()
         self._step: Callable[[], Any] = self._next
         self._outcome: tuple[Any, BaseException | None] | None = (None, None)
+        self._abandoned = False  # it is to be closed after its step, by the thread of that step
+        self._ending = Lock()  # of a step, or of the wait for it: one of the two is the first
         self._rounds = ROUNDS
         self._waiter: asyncio.Future[None] | None = None
         self._seat = _Seat()
@@ -109,20 +115,30 @@ class ThreadIterator(AsyncIterator[Any]):
         return chunk
 
     async def aclose(self) -> None:
-        """Close the iterator in a worker thread, after the step that may still be running."""
-        await self._done()
+        """Close the iterator in a worker thread, after the step that may still be running.
+
+        If the task is cancelled while it waits for that step, the step's thread closes it.
+        """
         try:
-            await self._do(self._close)
+            await self._done()
         finally:
-            self.dismiss()
+            with self._ending:
+                self._abandoned = self._outcome is None
+            if not self._abandoned:
+                try:
+                    await self._do(self._close)
+                finally:
+                    self.dismiss()
         adopt(self._context)
 
-    def dismiss(self) -> None:
-        """Let the thread go, if it rests here; the next step will ask for another."""
+    def dismiss(self) -> bool:
+        """Let the thread go; the next step will ask for another. False if none rests here."""
         self._threads.resting.discard(self)
-        if self._seat.is_taken_over():
-            self._seat.leaves = True
-            self._seat.go.release()
+        if not self._seat.is_taken_over():
+            return False
+        self._seat.leaves = True
+        self._seat.go.release()
+        return True
 
     async def _do(self, step: Callable[[], Any]) -> Any:
         self._step, self._outcome = step, None
@@ -165,7 +181,11 @@ class ThreadIterator(AsyncIterator[Any]):
             except BaseException as error:
                 failure = _no_stop(error)
             seat.token.append(None)
-            self._outcome = result, failure
+            with self._ending:
+                self._outcome = result, failure
+            if self._abandoned:
+                self._close_alone()
+                break
             if self._waiter is not None:
                 self._loop.call_soon_threadsafe(self._wake)
             if not seat.go.acquire(timeout=REST):
@@ -182,6 +202,12 @@ class ThreadIterator(AsyncIterator[Any]):
         if self._iterator is None:
             self._iterator = iter(self._chunks)
         return next(self._iterator, END)
+
+    def _close_alone(self) -> None:
+        try:
+            self._context.run(self._close)
+        except BaseException:
+            logger.exception("%r failed as it was closed, and its request was over", self._chunks)
 
     def _close(self) -> None:
         for thing in to_close(self._iterator, self._chunks):
