@@ -35,7 +35,7 @@ DOWN = {
         Entry("no framework", "uvicorn", "bare:asgi"),
     ],
     "under gunicorn": [
-        Entry("microweb", "gunicorn gthread", "micro:wsgi", 1 / 0.8),
+        Entry("microweb", "gunicorn gthread", "micro:wsgi"),
         Entry("Flask", "gunicorn gthread", "werk:wsgi"),
         Entry("no framework", "gunicorn gthread", "bare:wsgi"),
     ],
