@@ -137,8 +137,9 @@ class Core:
 
     async def fail(self, request: Request, error: Exception) -> Response:
         """The one outer 500: logged with its traceback, and a secret from the client."""
-        # Quoted, so that a path cannot forge a line of the log.
-        logger.error("%s %r failed", request.method, request.path, exc_info=error)
+        # Quoted, so that neither a method nor a path can forge a line of the log.
+        method = repr(request.method)[1:-1]
+        logger.error("%s %r failed", method, request.path, exc_info=error)
         if propagate_errors.get():
             raise error
         if self.app.debug:

@@ -294,6 +294,46 @@ def test_a_thread_that_waits_for_a_stream_is_set_free_when_its_request_is_cancel
     assert len(ended) == 1
 
 
+@pytest.mark.parametrize("when", ["as it asks", "before it asks"])
+def test_a_thread_is_set_free_though_it_waits_only_when_its_request_is_cancelled(
+    when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = App(threads=1)
+    began, cancelled = threading.Event(), threading.Event()
+    asks = asyncio.run_coroutine_threadsafe
+
+    def ask(*arguments: Any) -> Any:
+        future = asks(*arguments)
+        if when == "as it asks":
+            assert cancelled.wait(10)
+        return future
+
+    @own.post("/", stream=True)
+    def wait(request: Request) -> None:
+        began.set()
+        if when == "before it asks":
+            assert cancelled.wait(10)
+        next(request.stream)
+
+    async def run() -> None:
+        upload = Upload()
+        async with asyncio.timeout(10):
+            task = asyncio.create_task(upload.post(own))
+            if when == "as it asks":
+                await upload.asked.wait()
+            else:
+                assert await asyncio.to_thread(began.wait, 10)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            cancelled.set()
+            # The app's only thread is free again.
+            assert await own.asgi.threads.call(lambda: "free") == "free"
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", ask)
+    asyncio.run(run())
+
+
 def test_a_response_that_streams_meanwhile_notices_that_its_client_leaves() -> None:
     """Nobody reads the request's stream any more, and the response has nothing to send."""
     own = App()

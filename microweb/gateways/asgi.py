@@ -49,6 +49,7 @@ class ASGIRequest(Request):
     protocol = "asgi"
     scope: Scope
     disconnected = False
+    over = False  # the request: no piece of its body is waited for any more
     _ended = False  # its body
     _loop: asyncio.AbstractEventLoop  # for a worker thread that iterates `stream`,
     _waiting: Future[bytes] | None = None  # and what it waits for
@@ -108,11 +109,12 @@ class ASGIRequest(Request):
         piece = await self.receive_piece()
         if self._ended:  # most bodies come in one piece
             return piece
-        pieces = []
+        # No list of them: a client may send tiny ones, and each would weigh forty bytes more.
+        body = bytearray()
         while piece:
-            pieces.append(piece)
+            body += piece
             piece = await self.receive_piece()
-        return b"".join(pieces)
+        return bytes(body)
 
     async def receive_piece(self) -> bytes:
         while not self._ended:
@@ -131,8 +133,12 @@ class ASGIRequest(Request):
     def receive_piece_here(self) -> bytes:
         if _is_on_a_loop():
             raise RuntimeError("request.stream: an async handler iterates it with `async for`")
-        self._waiting = asyncio.run_coroutine_threadsafe(self.receive_piece(), self._loop)
-        return self._waiting.result()
+        waiting = asyncio.run_coroutine_threadsafe(self.receive_piece(), self._loop)
+        self._waiting = waiting
+        # The gateway sets `over` and then looks at `_waiting`: whoever comes second sees both.
+        if self.over:
+            waiting.cancel()
+        return waiting.result()
 
     def open_stream(self) -> None:
         super().open_stream()
@@ -199,6 +205,7 @@ class ASGIGateway(PerProcess):
                 if response.background is not None:
                     await self._run_background(response.background)
         finally:
+            request.over = True
             if request._waiting is not None:
                 request._waiting.cancel()  # it would hold its thread
             if request._endings:

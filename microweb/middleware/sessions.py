@@ -14,6 +14,7 @@ from typing import Any
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from ..model.cookies import format_cookie
+from ..model.headers import Headers
 from ..model.request import Request
 from ..model.response import Response
 from ..model.session import Session
@@ -37,7 +38,12 @@ class SessionMiddleware:
     `max_age` is in seconds. A session in use is renewed when half of that has passed; an
     older one is empty. With None the browser forgets it when it closes, and it is accepted
     as long as its key is. Give `secure=True` on a site with https. `path`, `domain` and
-    `samesite` are the cookie's, which no script in the browser can read (HttpOnly).
+    `samesite` are the cookie's, which no script in the browser can read (HttpOnly). A sibling
+    site, such as a subdomain for users' pages, could plant a session of its own, but not where
+    the cookie is called "__Host-session" and is secure (RFC 6265bis, 4.1.3.2).
+
+    Since nothing is stored, a copy of the cookie is good until `max_age`, even if the session
+    was emptied since: for what must end at once, keep a key in it and look that up.
 
     The cookie is set when the session has changed, deeply too, and deleted when it is empty
     now. A cookie that is forged, malformed or too old is an empty session. An unexpected
@@ -76,6 +82,8 @@ class SessionMiddleware:
             _checked_keys(secret_key)[::-1],  # itsdangerous wants the newest last
             # The name is signed as well: one cookie's value is not accepted as another's.
             salt=f"microweb.session.{cookie}",
+            # A lone surrogate, which JSON input can carry, has no other form than an escape.
+            serializer_kwargs={"ensure_ascii": True},
             signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
         )
 
@@ -119,8 +127,18 @@ class SessionMiddleware:
             response.delete_cookie(self._cookie, **self._attributes)
         else:
             return
-        # Set-Cookie alone keeps no shared cache from giving this to others (RFC 9111, 7.3).
-        response.headers.setdefault("cache-control", "private")
+        _keep_private(response.headers)
+
+
+def _keep_private(headers: Headers) -> None:
+    """Set-Cookie alone keeps no shared cache from giving it to others (RFC 9111, 7.3).
+
+    Nor does `no-cache`, as a file has it: asked with 304, the cache would send what it keeps.
+    """
+    present = headers.get("cache-control", "")
+    said = {directive.strip(" \t").lower() for directive in present.split(",")}
+    if not said & {"private", "no-store", "public"}:
+        headers["cache-control"] = f"{present}, private" if present else "private"
 
 
 def _checked_keys(secret_key: SecretKey | Iterable[SecretKey]) -> list[bytes]:

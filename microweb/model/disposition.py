@@ -12,7 +12,8 @@ _NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]")
 _ACCENTS = re.compile(r"[\u0300-\u036f]")
 
 # Clients differ in how they read escapes in quotes, and a percent sign (RFC 6266, appendix D).
-_NO_FALLBACK = re.compile(r"[^ !#$&-\[\]-~]")
+# A slash may come of another character ("\uff0f"), as its nearest one in ASCII.
+_NO_FALLBACK = re.compile(r"[^ !#$&-.0-\[\]-~]")
 
 # attr-char (RFC 8187, 3.2.1), beside those that `quote` never encodes
 _EXACT = "!#$&+^`|"

@@ -14,7 +14,7 @@ COPY_BLOCK = 1024 * 1024
 _SEPARATOR = re.compile(r"[/\\]")
 _UNSAFE = re.compile(r"[^\w.-]+")
 # Windows opens a device for these, whatever the extension.
-_DEVICE = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?")
+_DEVICE = re.compile(r"(?i:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\..*)?")
 
 
 class UploadFile:

@@ -153,8 +153,10 @@ class WebSocket:
                 f"close: {code!r} is no code to be sent (RFC 6455, 7.4); use 1000, or one of"
                 " your own from 4000 to 4999"
             )
-        if len(reason.encode("utf-8", "replace")) > LONGEST_REASON:
+        encoded = reason.encode("utf-8", "replace")
+        if len(encoded) > LONGEST_REASON:
             raise ValueError(f"close: the reason is longer than {LONGEST_REASON} bytes")
+        reason = encoded.decode()  # as in `send_text`
         if self._state != "over":
             self._ended(code, reason)
             with suppress(WebSocketDisconnect):
