@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from .middleware.sessions import SessionMiddleware
     from .model.events import EventSourceResponse, ServerSentEvent
     from .model.files import FileResponse
+    from .model.local import is_local_path
     from .model.upload import UploadFile
     from .model.websocket import WebSocket, WebSocketDisconnect
     from .templates import Templates
 
 # Optional parts are imported when they are first touched, so that others pay nothing for them.
 _WHEN_TOUCHED = {
+    "is_local_path": ".model.local",
     "AccessLogMiddleware": ".middleware.log",
     "CORSMiddleware": ".middleware.cors",
     "EventSourceResponse": ".model.events",
@@ -85,4 +87,5 @@ __all__ = [
     "UploadFile",
     "WebSocket",
     "WebSocketDisconnect",
+    "is_local_path",
 ]

@@ -190,8 +190,8 @@ class JSONResponse(Response):
 class RedirectResponse(Response):
     """Sends the client on to `location`, which is made ASCII by percent-encoding.
 
-    `status` is 301, 302, 303, 307 or 308 (RFC 9110, 15.4). Only a location that the
-    application made itself is safe: one from the client can lead anywhere.
+    `status` is 301, 302, 303, 307 or 308 (RFC 9110, 15.4). A location that came
+    from the client can lead anywhere; ask `is_local_path` before it is used.
     """
 
     _content_type = TEXT
