@@ -1281,6 +1281,7 @@ def test_an_asgi_application_that_ignores_the_disconnect_is_cancelled(
 ) -> None:
     monkeypatch.setattr(asgi_in_wsgi, "PATIENCE", 0.05)
     events: list[str] = []
+    waits = threading.Event()
     released = threading.Event()
     over = threading.Event()
 
@@ -1289,6 +1290,7 @@ def test_an_asgi_application_that_ignores_the_disconnect_is_cancelled(
             raise NotImplementedError
         await send({"type": "http.response.start", "status": 200, "headers": RAW_TEXT})
         await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        waits.set()
         try:
             await asyncio.get_running_loop().create_future()
         except asyncio.CancelledError:
@@ -1303,6 +1305,7 @@ def test_an_asgi_application_that_ignores_the_disconnect_is_cancelled(
     with client:
         with client.stream("GET", "/x/deaf") as response:
             next(response.iter_raw())
+            assert waits.wait(PATIENCE)  # or its last `send` would tell it
         released.set()
         assert over.wait(PATIENCE)
     assert events == ["cancelled"]
