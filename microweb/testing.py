@@ -369,6 +369,7 @@ class _ASGIExchange(_Exchange):
         self._upload_ended = False
         self._ended = False
         self._left = False
+        self._sending = asyncio.Lock()  # one at a time, of all the application's tasks
         self._gone: Any = None
 
     def start(self) -> tuple[int, RawHeaders]:
@@ -413,9 +414,10 @@ class _ASGIExchange(_Exchange):
         await self._app(self._scope, self._receive, self._send)
 
     async def _send(self, message: dict[str, Any]) -> None:
-        if self._left:
-            raise _ClientHasLeft
-        await self._visit.give(message)
+        async with self._sending:
+            if self._left:
+                raise _ClientHasLeft
+            await self._visit.give(message)
 
     async def _receive(self) -> dict[str, Any]:
         if self._left or self._upload_ended:

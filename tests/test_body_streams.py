@@ -12,9 +12,12 @@ import pytest
 
 from microweb import App, HTTPException, Request, Response, Router, StreamingResponse
 from microweb.gateways.connection import Lookahead
+from microweb.model.errors import ClientDisconnect
 from microweb.testing import TestClient
 
 from .conftest import Connect, Protocol
+
+CallNext = Callable[[Request], Awaitable[Response]]
 
 app = App(max_body_size=10, max_upload_size=1_000_000)
 
@@ -332,6 +335,42 @@ def test_a_thread_is_set_free_though_it_waits_only_when_its_request_is_cancelled
 
     monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", ask)
     asyncio.run(run())
+
+
+def test_a_thread_that_reads_on_after_its_request_is_over_is_set_free() -> None:
+    """A layer has answered in its stead, and the server has no more to say of the request."""
+    own = App(threads=1)
+    has_piece, may_go_on = threading.Event(), threading.Event()
+    ended: list[str] = []
+
+    @own.middleware
+    async def impatient(request: Request, call_next: CallNext) -> Response:
+        inside = asyncio.ensure_future(call_next(request))
+        while not has_piece.is_set():
+            await asyncio.sleep(0)
+        inside.cancel()
+        return Response("too late", 503)
+
+    @own.post("/", stream=True)
+    def read(request: Request) -> None:
+        try:
+            for _ in request.stream:
+                has_piece.set()
+                assert may_go_on.wait(10)
+        except ClientDisconnect as error:
+            ended.append(error.detail)
+            raise
+
+    async def run() -> None:
+        upload = Upload(PIECE)
+        async with asyncio.timeout(10):
+            await upload.post(own)
+            assert upload.sent[0]["status"] == 503
+            may_go_on.set()
+            assert await own.asgi.threads.call(lambda: "free") == "free"
+
+    asyncio.run(run())
+    assert ended == ["The body ended before it was complete."]
 
 
 def test_a_response_that_streams_meanwhile_notices_that_its_client_leaves() -> None:

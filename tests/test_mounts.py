@@ -1178,6 +1178,43 @@ def fail_at(last: int, chunk: Callable[[int], bytes], number: int) -> bytes:
     return chunk(number)
 
 
+@pytest.mark.parametrize("read_to_the_end", [True, False])
+def test_several_tasks_of_an_asgi_application_may_send(
+    protocol: Protocol, read_to_the_end: bool
+) -> None:
+    """As where one sends the events of a stream, and another one pings."""
+    left: list[int] = []
+
+    async def application(scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError
+        await send({"type": "http.response.start", "status": 200, "headers": RAW_TEXT})
+
+        async def say(number: int) -> None:
+            chunk = b"%d" % number * 20_000
+            try:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except OSError:
+                left.append(number)
+
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*map(say, range(5)))
+        await send({"type": "http.response.body", "body": b""})
+
+    with (
+        bare(mounting(checked=False, asgi=application), protocol) as client,
+        client.stream("GET", "/x") as response,
+    ):
+        chunks = response.iter_raw()
+        assert next(chunks) == b"0" * 20_000
+        if read_to_the_end:
+            assert "".join(sorted(b"".join(chunks).decode())) == "".join(
+                str(number) * 20_000 for number in range(1, 5)
+            )
+    # Of the first one's chunk the client has seen all before it left.
+    assert left[-4:] == ([] if read_to_the_end else [1, 2, 3, 4])
+
+
 def test_starlette_hears_that_its_client_has_left(caplog: pytest.LogCaptureFixture) -> None:
     closed = threading.Event()
 
@@ -1244,6 +1281,7 @@ def test_an_asgi_application_that_ignores_the_disconnect_is_cancelled(
 ) -> None:
     monkeypatch.setattr(asgi_in_wsgi, "PATIENCE", 0.05)
     events: list[str] = []
+    waits = threading.Event()
     released = threading.Event()
     over = threading.Event()
 
@@ -1252,6 +1290,7 @@ def test_an_asgi_application_that_ignores_the_disconnect_is_cancelled(
             raise NotImplementedError
         await send({"type": "http.response.start", "status": 200, "headers": RAW_TEXT})
         await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        waits.set()
         try:
             await asyncio.get_running_loop().create_future()
         except asyncio.CancelledError:
@@ -1266,6 +1305,7 @@ def test_an_asgi_application_that_ignores_the_disconnect_is_cancelled(
     with client:
         with client.stream("GET", "/x/deaf") as response:
             next(response.iter_raw())
+            assert waits.wait(PATIENCE)  # or its last `send` would tell it
         released.set()
         assert over.wait(PATIENCE)
     assert events == ["cancelled"]

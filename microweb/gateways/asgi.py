@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
-from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from functools import partial
 from inspect import iscoroutine
@@ -49,10 +48,11 @@ class ASGIRequest(Request):
     protocol = "asgi"
     scope: Scope
     disconnected = False
-    over = False  # the request: no piece of its body is waited for any more
     _ended = False  # its body
+    _is_streamed = False
     _loop: asyncio.AbstractEventLoop  # for a worker thread that iterates `stream`,
-    _waiting: Future[bytes] | None = None  # and what it waits for
+    _waiting: asyncio.Task[Any] | None = None  # and what waits there on its behalf
+    _is_over = False  # so that nothing may wait there any more
 
     def __init__(self, app: App, scope: Scope, receive: Receive) -> None:
         self.app = app
@@ -133,15 +133,23 @@ class ASGIRequest(Request):
     def receive_piece_here(self) -> bytes:
         if _is_on_a_loop():
             raise RuntimeError("request.stream: an async handler iterates it with `async for`")
-        waiting = asyncio.run_coroutine_threadsafe(self.receive_piece(), self._loop)
-        self._waiting = waiting
-        # The gateway sets `over` and then looks at `_waiting`: whoever comes second sees both.
-        if self.over:
-            waiting.cancel()
-        return waiting.result()
+        return asyncio.run_coroutine_threadsafe(self._receive_for_thread(), self._loop).result()
+
+    async def _receive_for_thread(self) -> bytes:
+        if self._is_over:
+            raise ClientDisconnect
+        self._waiting = asyncio.current_task()
+        return await self.receive_piece()
+
+    def release_thread(self) -> None:
+        """Let a thread wait for `stream` no longer: after a response some servers never answer."""
+        self._is_over = True
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def open_stream(self) -> None:
         super().open_stream()
+        self._is_streamed = True
         self._loop = asyncio.get_running_loop()
         ahead = Lookahead(self._receive)
         self._receive, self._watch = ahead.take, ahead.peek
@@ -205,9 +213,8 @@ class ASGIGateway(PerProcess):
                 if response.background is not None:
                     await self._run_background(response.background)
         finally:
-            request.over = True
-            if request._waiting is not None:
-                request._waiting.cancel()  # it would hold its thread
+            if request._is_streamed:
+                request.release_thread()
             if request._endings:
                 await self.threads.call(request.end)
         return None

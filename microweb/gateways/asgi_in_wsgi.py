@@ -51,6 +51,7 @@ class ASGICall(Iterator[bytes]):
         self._complete = False  # the application has sent its last message
         self._left = False  # the server has closed the response before that
         self._error: Exception | None = None  # that ended the application, till it is raised
+        self._sending = asyncio.Lock()  # one at a time, of all the application's tasks
         self._gone = asyncio.Event()  # there will be nothing to receive but the disconnect
         # As the server's thread sees it: the chunk it holds, and whether another will come.
         self._chunk = b""
@@ -144,6 +145,10 @@ class ASGICall(Iterator[bytes]):
         return self._request.read_piece()
 
     async def _send(self, message: Message) -> None:
+        async with self._sending:
+            await self._send_alone(message)
+
+    async def _send_alone(self, message: Message) -> None:
         kind = message["type"]
         if self._left:
             raise _ClientHasLeft(f"{kind}: the client has left")
