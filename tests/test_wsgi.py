@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microweb import App, JSONResponse, Request, Response
+from microweb import App, JSONResponse, Request, Response, StreamingResponse
 
 CallNext = Callable[[Request], Awaitable[Response]]
 Environ = dict[str, Any]
@@ -586,3 +586,61 @@ def test_a_lifespan_that_fails_is_a_500_and_tried_again_by_the_next_request(
 
 def test_wsgi_input_may_be_any_file() -> None:
     assert post(io.BytesIO(b"hello"), CONTENT_LENGTH="5").body == b"hello"
+
+
+# --- a server that refuses the head -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["plain", "async", "buffered"])
+def test_what_a_start_response_refuses_is_closed_all_the_same(form: str) -> None:
+    site = App()
+    ended: list[str] = []
+
+    def chunks() -> Iterator[str]:
+        try:
+            yield "a"
+        finally:
+            ended.append("closed")
+
+    class Chunks:
+        def __aiter__(self) -> AsyncIterator[str]:
+            raise AssertionError("it is not even begun")
+
+        async def aclose(self) -> None:
+            ended.append("closed")
+
+    @site.post("/")
+    def answer(request: Request) -> Response:
+        request.at_end(lambda: ended.append("request"))
+        after = lambda: ended.append("background")  # noqa: E731
+        if form == "buffered":
+            return Response(b"a", background=after)
+        if form == "async":
+            return StreamingResponse(Chunks(), background=after)
+        begun = chunks()
+        next(begun)
+        return StreamingResponse(begun, background=after)
+
+    def start_response(status: str, headers: list[tuple[str, str]]) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        site.wsgi(make_environ(method="POST"), start_response)
+    assert ended == [*(["closed"] if form != "buffered" else []), "background", "request"]
+
+
+def test_an_async_lifespan_that_calls_its_own_app_is_told_so() -> None:
+    """It would wait for itself: on the loop, for a thread that waits for the loop."""
+    site = App()
+    told: list[str] = []
+
+    @site.lifespan
+    async def life(app: App) -> AsyncIterator[None]:
+        body = app.wsgi(make_environ(), lambda status, headers: told.append(status))
+        assert list(body)
+        yield
+
+    site.get("/")(lambda request: "home")
+    site.wsgi.startup()
+    site.wsgi.shutdown()
+    assert told == ["500 Internal Server Error"]

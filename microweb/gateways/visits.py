@@ -59,9 +59,13 @@ class AppLoop(PerProcess):
             with suppress(TimeoutError):
                 ended.result(PATIENCE)
 
+    def is_here(self) -> bool:
+        """Whether this is the loop's own thread."""
+        return threading.current_thread() is self._thread
+
     def visit(self) -> Visit:
         """A visit of this thread to the loop. Raises RuntimeError in the loop's own thread."""
-        if threading.current_thread() is self._thread:
+        if self.is_here():
             raise RuntimeError(
                 "code on the app's event loop calls an app that would wait for the same loop;"
                 " call it in a thread: `await asyncio.to_thread(...)`"

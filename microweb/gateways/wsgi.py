@@ -229,7 +229,12 @@ class WSGIGateway(PerProcess):
             headers = [("content-type", response._content_type), ("content-length", str(len(body)))]
         else:
             headers = response.header_pairs(request.method)
-        start_response(_STATUS_LINES[status], headers)
+        try:
+            start_response(_STATUS_LINES[status], headers)
+        except BaseException:
+            # The server is given nothing that it could close.
+            self._stream(request, response, False, context).close_here()
+            raise
         if response.iterator is None and response.background is None and not request._endings:
             return [body] if has_body else []
         if has_body and (file := _for_server(request, response)) is not None:
@@ -295,7 +300,7 @@ class WSGIGateway(PerProcess):
         For a server's hook (`microweb.gunicorn_conf`); without one the first request calls
         it. What a lifespan raises is raised, and the next call tries again.
         """
-        if self._starting == threading.get_ident():
+        if self._starting and (self._starting == threading.get_ident() or self._loop.is_here()):
             raise RuntimeError("a lifespan calls its own app, which is still starting")
         with self._lock:
             if self._leave is None:
@@ -447,9 +452,14 @@ class _Body(Iterator[bytes]):
 
     def close(self) -> None:
         """Called by the server, however the response ended (PEP 3333, "Specification Details")."""
+        if self._close is not None:
+            self._context.run(self.close_here)
+
+    def close_here(self) -> None:
+        """`close` for who is in the request's context already."""
         close, self._close = self._close, None
         if close is not None:
-            self._context.run(close)
+            close()
 
 
 def stepped(function: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]:
