@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from threading import Lock, Thread
 from time import perf_counter
 from typing import Any
 
@@ -32,9 +33,50 @@ def _in_process() -> bool:
                 Contender("microweb", *_calls(runner, micro.asgi, path), GOALS[form]),
                 Contender("Starlette", *_calls(runner, star.asgi, path)),
             ]
+            if form == "plain":
+                contenders.insert(0, Contender("two threads in turn", *_turns()))
             title = f"one chunk of 1 KiB of a generator, {form}; called as uvicorn calls"
             met &= compare(title, "us", contenders, ROUNDS)
     return met
+
+
+def _turns() -> tuple[Any, Any]:
+    """What no lazy way can go below: a thread makes a chunk, another takes it, and nothing else.
+
+    Each chunk is made only when the one before it was taken, as a stream's must leave first.
+    """
+
+    def exchange() -> list[bytes]:
+        wanted, made = Lock(), Lock()
+        slot: list[bytes] = []
+        chunks: list[bytes] = []
+        wanted.acquire()
+        made.acquire()
+
+        def make() -> None:
+            for _ in range(COUNT):
+                wanted.acquire()
+                slot.append(CHUNK)
+                made.release()
+
+        maker = Thread(target=make)
+        maker.start()
+        for _ in range(COUNT):
+            wanted.release()
+            made.acquire()
+            chunks.append(slot.pop())
+        maker.join()
+        return chunks
+
+    def check() -> None:
+        assert exchange() == [CHUNK] * COUNT
+
+    def measure() -> float:
+        started = perf_counter()
+        exchange()
+        return (perf_counter() - started) / COUNT * 1e6
+
+    return check, measure
 
 
 def _under_uvicorn(folder: Path) -> bool:
