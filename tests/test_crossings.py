@@ -15,7 +15,7 @@ import pytest
 
 from microweb import App, Request, Response, StreamingResponse
 from microweb.gateways import threads as threads_module
-from microweb.gateways.threads import ThreadIterator, Threads
+from microweb.gateways.threads import ReadAhead, ThreadIterator, Threads
 from microweb.testing import TestClient
 
 from .conftest import Connect, Protocol
@@ -383,7 +383,6 @@ def test_an_ipv6_server_without_a_host_header_has_a_url_with_brackets(protocol: 
 AT_THE_END = """
 import asyncio
 from microweb import App
-from microweb.gateways.threads import ThreadIterator
 from microweb.testing import TestClient
 
 app = App()
@@ -596,3 +595,49 @@ def test_a_stream_whose_step_outlives_its_request_is_closed_by_the_thread_of_tha
 
     asyncio.run(asyncio.wait_for(run(), SECONDS))
     assert ["no room left" in caplog.text] == [fails]
+
+
+def test_the_next_block_of_a_file_is_read_while_one_is_sent() -> None:
+    app = App(threads=1)
+    second_read = threading.Event()
+
+    class Blocks(Iterator[int]):
+        def __init__(self, last: int) -> None:
+            self.made = self.closed = 0
+            self.last = last
+
+        def __next__(self) -> int:
+            if self.made == self.last:
+                raise OSError("the file became shorter") if self.last == 3 else StopIteration
+            self.made += 1
+            if self.made == 2:
+                second_read.set()
+            return self.made
+
+        def close(self) -> None:
+            self.closed += 1
+
+    async def run(blocks: Blocks, enough: int) -> list[int]:
+        second_read.clear()
+        stream = ReadAhead(app.asgi.threads, blocks)
+        taken = []
+        try:
+            async with asyncio.timeout(10):
+                taken.append(await anext(stream))
+                # The first is being sent, and nobody has asked for the second.
+                assert await asyncio.to_thread(second_read.wait, 10)
+                async for block in stream:
+                    taken.append(block)
+                    if len(taken) == enough:
+                        break
+        finally:
+            await stream.aclose()
+        return taken
+
+    whole, left, shorter = Blocks(5), Blocks(100), Blocks(3)
+    assert asyncio.run(run(whole, 100)) == [1, 2, 3, 4, 5]
+    assert asyncio.run(run(left, 2)) == [1, 2]
+    with pytest.raises(OSError, match="shorter"):
+        asyncio.run(run(shorter, 100))
+    assert [blocks.closed for blocks in (whole, left, shorter)] == [1, 1, 1]
+    assert left.made == 3

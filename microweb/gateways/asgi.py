@@ -25,7 +25,7 @@ from .bridge import aclose
 from .connection import Lookahead, WhileConnected
 from .lifespan import States, life
 from .process import PerProcess
-from .threads import ThreadIterator, Threads
+from .threads import ReadAhead, ThreadIterator, Threads
 
 if TYPE_CHECKING:
     from ..app import App
@@ -365,7 +365,8 @@ class ASGIGateway(PerProcess):
 
             source = with_pings(source, ping, self.threads)
         elif not isinstance(source, AsyncIterable):
-            source = ThreadIterator(self.threads, source or ())
+            through = ReadAhead if source is response._file else ThreadIterator
+            source = through(self.threads, source or ())
         chunks: AsyncIterator[Any] | None = None
         try:
             if request.disconnected:

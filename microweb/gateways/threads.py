@@ -141,6 +141,10 @@ class ThreadIterator(AsyncIterator[Any]):
         return True
 
     async def _do(self, step: Callable[[], Any]) -> Any:
+        self._begin(step)
+        return await self._end()
+
+    def _begin(self, step: Callable[[], Any]) -> None:
         self._step, self._outcome = step, None
         self._threads.resting.discard(self)
         if self._seat.is_taken_over():
@@ -149,6 +153,8 @@ class ThreadIterator(AsyncIterator[Any]):
             self._loop = asyncio.get_running_loop()
             self._seat = _Seat()
             self._threads.start(partial(self._work, self._seat))
+
+    async def _end(self) -> Any:
         result, error = await self._done()
         self._threads.resting.add(self)
         if self._threads.is_crowded:
@@ -213,6 +219,26 @@ class ThreadIterator(AsyncIterator[Any]):
         for thing in to_close(self._iterator, self._chunks):
             if hasattr(thing, "close"):
                 thing.close()
+
+
+class ReadAhead(ThreadIterator):
+    """The blocks of a file: while one is sent, the next is read.
+
+    A generator must not notice that, so it is never stepped ahead; a file cannot.
+    """
+
+    _is_ahead = False
+
+    async def __anext__(self) -> Any:
+        if not self._is_ahead:
+            self._begin(self._next)
+        self._is_ahead = False
+        block = await self._end()
+        if block is END:
+            raise StopAsyncIteration
+        self._begin(self._next)
+        self._is_ahead = True
+        return block
 
 
 class _Seat:
