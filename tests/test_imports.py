@@ -37,6 +37,12 @@ FORBIDDEN = {
     "microweb.app": ("microweb.core", "asyncio", "socket", "threading", "concurrent"),
     "microweb.gateways.wsgi": ("microweb.gateways.asgi", "microweb.gateways.threads", "asyncio"),
     "microweb.gateways.asgi": ("microweb.gateways.wsgi", "microweb.gateways.visits"),
+    "microweb.gateways.wsgi_request": (
+        "microweb.gateways.wsgi",
+        "microweb.gateways.asgi",
+        "asyncio",
+    ),
+    "microweb.gateways.asgi_request": ("microweb.gateways.asgi", "microweb.gateways.visits"),
     "microweb.gateways.websocket": ("microweb.gateways.wsgi", "microweb.gateways.visits"),
     "microweb.gateways.conversation": ("microweb.gateways.wsgi", "microweb.gateways.visits"),
     "microweb.mounts": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),

@@ -46,13 +46,13 @@ from microweb.middleware.proxy import _parse_forwarded, _parse_node
 from microweb.model import forms
 from microweb.model.accept import best_match
 from microweb.model.conditional import parse_http_date, precondition
+from microweb.model.decoding import decode_json, parse_parameters
 from microweb.model.disposition import content_disposition
 from microweb.model.forms import FormReader
 from microweb.model.host import parse_host
 from microweb.model.origins import parse_origin
 from microweb.model.qvalues import parse_qvalues
 from microweb.model.ranges import byte_range
-from microweb.model.request import decode_json, parse_parameters
 from microweb.testing import TestClient
 
 from .conftest import CHECKERS, Connect

@@ -20,7 +20,8 @@ from .visits import PATIENCE, app_loop
 
 if TYPE_CHECKING:
     from ..mounts import ASGIApp
-    from .wsgi import StartResponse, WSGIRequest
+    from .wsgi import StartResponse
+    from .wsgi_request import WSGIRequest
 
 Message = dict[str, Any]
 Scope = dict[str, Any]

@@ -18,7 +18,7 @@ from ..model.handshake import SwitchingProtocols
 from ..model.response import Response, describe
 from ..model.types import Handler
 from ..model.websocket import WebSocket, WebSocketDisconnect
-from .asgi import ASGIRequest, Message, Receive, Send
+from .asgi_request import ASGIRequest, Message, Receive, Send
 
 GRACE = 5  # seconds that a handler may go on for when its conversation is over
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from io import BufferedReader, BytesIO, RawIOBase
 from typing import IO, Any
 
-from ..model.request import declared_length
-from .asgi import Scope, without_prefix
+from ..model.decoding import declared_length
+from .asgi_request import Scope, without_prefix
 from .errands import ClientHasLeft
 
 Environ = dict[str, Any]

@@ -17,7 +17,7 @@ from ..model.origins import may_open
 from ..model.request import Request
 from ..model.response import BODILESS, Response
 from ..routing import WEBSOCKET
-from .asgi import ASGIRequest, Message, Receive, Scope, Send
+from .asgi_request import ASGIRequest, Message, Receive, Scope, Send
 from .conversation import Conversation, encoded
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ..core import logger
 from ..model.errors import ClientDisconnect
 from ..model.headers import HOP_BY_HOP
 from ..model.response import BODILESS
-from .asgi import Message, Receive, Scope, Send
+from .asgi_request import Message, Receive, Scope, Send
 from .bridge import LARGE, WAIT_AFTER
 from .connection import Lookahead, client_leaves
 from .environ import environ_of, expected_length, input_of

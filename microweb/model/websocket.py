@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from .decoding import decode_json
 from .handshake import SwitchingProtocols
-from .request import Request, decode_json
+from .request import Request
 from .response import HeaderSource, encode_json
 
 Message = dict[str, Any]
