@@ -113,8 +113,10 @@ def test_the_house_takes_forms_streams_files_and_tells_the_time(
     assert client.get(
         "/files/note.txt", headers={"if-none-match": kept.headers["etag"]}
     ).is_redirect
-    missing = client.post("/files", data={"file": "x"}, headers={"accept": "application/json"})
-    assert missing.json()["detail"] == "Send a file, as multipart/form-data."
+    page = {"file": ("page.html", b"<script>")}
+    for wrong in ({"data": {"file": "x"}}, {"files": page}):
+        refused = client.post("/files", **wrong, headers={"accept": "application/json"})
+        assert refused.json()["detail"] == "Send a .txt file, as multipart/form-data."
     assert client.post("/count", content=iter([b"x" * 1000] * 3)).json() == {"bytes": 3000}
     with client.stream("GET", "/clock") as clock:
         line = next(line for line in clock.iter_lines() if line.startswith("data"))
