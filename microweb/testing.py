@@ -27,6 +27,7 @@ except ModuleNotFoundError:
 from .app import App
 from .core import propagate_errors
 from .gateways.visits import Visit, app_loop
+from .model.request import PORTS
 
 if TYPE_CHECKING:
     from .testing_websocket import WebSocketSession
@@ -209,7 +210,7 @@ class WSGITransport(_Transport):
             "PATH_INFO": path.decode("latin-1"),
             "QUERY_STRING": query.decode("latin-1"),
             "SERVER_NAME": request.url.host,
-            "SERVER_PORT": str(request.url.port or _PORTS[request.url.scheme]),
+            "SERVER_PORT": str(request.url.port or PORTS[request.url.scheme]),
             "SERVER_PROTOCOL": "HTTP/1.1",
             "REMOTE_ADDR": _CLIENT[0],
             "REMOTE_PORT": str(_CLIENT[1]),
@@ -349,7 +350,7 @@ class ASGITransport(_Transport):
             "root_path": self.root_path,
             "headers": [(name.lower(), value) for name, value in request.headers.raw],
             "client": _CLIENT,
-            "server": (request.url.host, request.url.port or _PORTS[request.url.scheme]),
+            "server": (request.url.host, request.url.port or PORTS[request.url.scheme]),
         }
 
     def startup(self) -> None:
@@ -475,6 +476,5 @@ class _ASGILife:
         self._said = message
 
 
-_PORTS = {"http": 80, "https": 443}
 _CLIENT = ("127.0.0.1", 50000)
 _TRANSPORTS: dict[str, Any] = {"wsgi": WSGITransport, "asgi": ASGITransport}

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from io import BytesIO
 from typing import Any
 
+import httpx
 import pytest
 
 from microweb import App, Request, Response, StreamingResponse
@@ -641,3 +642,55 @@ def test_the_next_block_of_a_file_is_read_while_one_is_sent() -> None:
         asyncio.run(run(shorter, 100))
     assert [blocks.closed for blocks in (whole, left, shorter)] == [1, 1, 1]
     assert left.made == 3
+
+
+@pytest.mark.parametrize("form", ["plain", "async"])
+def test_an_iterator_that_fails_to_close_keeps_its_source_from_nothing(
+    protocol: Protocol, form: str
+) -> None:
+    app = App()
+    closed: list[str] = []
+
+    class Rows:
+        def close(self) -> None:
+            closed.append("rows")
+            raise LookupError("rows")
+
+        def __iter__(self) -> Iterator[bytes]:
+            return self
+
+        def __next__(self) -> bytes:
+            return b"row"
+
+    class AsyncRows:
+        async def aclose(self) -> None:
+            closed.append("rows")
+            raise LookupError("rows")
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return self
+
+        async def __anext__(self) -> bytes:
+            return b"row"
+
+    class Cursor:
+        def __iter__(self) -> Iterator[bytes]:
+            return Rows()
+
+        def close(self) -> None:
+            closed.append("cursor")
+
+    class AsyncCursor:
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return AsyncRows()
+
+        async def aclose(self) -> None:
+            closed.append("cursor")
+
+    source: Any = Cursor() if form == "plain" else AsyncCursor()
+    app.get("/")(lambda request: StreamingResponse(source))
+    # How the error shows differs: under WSGI it is that of the server's own call of close().
+    client = TestClient(app, protocol)
+    with pytest.raises((LookupError, httpx.HTTPError)), client.stream("GET", "/") as response:
+        assert next(response.iter_raw()) == b"row"
+    assert closed == ["rows", "cursor"]

@@ -6,7 +6,7 @@ Read it beside `wsgi.py`: the same steps, under the same names, in the same orde
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from inspect import iscoroutine
@@ -16,12 +16,11 @@ from ..core import Core, logger
 from ..model.errors import ClientDisconnect, HTTPException
 from ..model.lazy import lazy
 from ..model.problems import error_answer
-from ..model.response import BODILESS, Response, describe, encode_chunk
+from ..model.response import BODILESS, Response, aclose_chunks, describe, encode_chunk
 from ..model.shape import shape_of
 from ..model.types import Call, Handler
 from ..mounts import Mount, mount_for
 from .asgi_request import ASGIRequest, Message, Receive, Scope, Send, without_prefix
-from .bridge import aclose
 from .connection import WhileConnected
 from .lifespan import States, life
 from .process import PerProcess
@@ -74,10 +73,7 @@ class ASGIGateway(PerProcess):
                     (b"content-length", b"%d" % len(body)),
                 ]
             else:
-                headers = [
-                    (name.encode("latin-1"), value.encode("latin-1"))
-                    for name, value in response.header_pairs(request.method)
-                ]
+                headers = encoded(response.header_pairs(request.method))
             start: Message = {"type": "http.response.start", "status": status, "headers": headers}
             if response.iterator is not None:
                 return await self._stream(request, response, start, has_body, send)
@@ -264,7 +260,7 @@ class ASGIGateway(PerProcess):
             pass
         finally:
             try:
-                await aclose(chunks, source)
+                await aclose_chunks(chunks, source)
             finally:
                 if response.background is not None:
                     await self._run_background(response.background)
@@ -294,6 +290,11 @@ class ASGIGateway(PerProcess):
             if not isinstance(error, Exception) and _is_cancelled():
                 raise
             logger.exception("background %s failed", describe(background))
+
+
+def encoded(pairs: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI wants them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
 
 
 def _path_for_server(request: ASGIRequest, response: Response) -> str | None:

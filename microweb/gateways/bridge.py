@@ -17,11 +17,8 @@ This file is what both crossings share.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextvars import Context
 from typing import Any
-
-from ..model.response import to_close
 
 _UNSET: Any = object()
 
@@ -50,10 +47,3 @@ def settle(future: asyncio.Future[Any], result: Any, error: BaseException | None
         future.set_result(result)
     else:
         future.set_exception(error)
-
-
-async def aclose(iterator: AsyncIterator[Any] | None, source: Any) -> None:
-    """Close an async iterator, if there was one, and what it came from, as far as they can be."""
-    for thing in to_close(iterator, source):
-        if hasattr(thing, "aclose"):
-            await thing.aclose()

@@ -18,6 +18,7 @@ from ..model.handshake import SwitchingProtocols
 from ..model.response import Response, describe
 from ..model.types import Handler
 from ..model.websocket import WebSocket, WebSocketDisconnect
+from .asgi import encoded
 from .asgi_request import ASGIRequest, Message, Receive, Send
 
 GRACE = 5  # seconds that a handler may go on for when its conversation is over
@@ -214,11 +215,6 @@ class Conversation:
             self._stopped = True
             self._handler.cancel()
             await asyncio.gather(self._handler, return_exceptions=True)
-
-
-def encoded(pairs: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Headers as ASGI wants them."""
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
 
 
 def _is_disconnect(error: BaseException) -> bool:

@@ -11,16 +11,13 @@ from io import BufferedReader, BytesIO, RawIOBase
 from typing import IO, Any
 
 from ..model.decoding import declared_length
+from ..model.request import PORTS
 from .asgi_request import Scope, without_prefix
 from .errands import ClientHasLeft
+from .wsgi_request import BARE, BLOCK, Environ
 
-Environ = dict[str, Any]
 # Waits for the next block of the body; with it comes whether there may be more.
 Pull = Callable[[], tuple[bytes, bool]]
-
-BLOCK = 64 * 1024
-_BARE = ("CONTENT_TYPE", "CONTENT_LENGTH")  # CGI spells these two without HTTP_
-_PORTS = {"http": 80, "https": 443}
 
 
 def environ_of(scope: Scope, body: IO[bytes]) -> Environ:
@@ -34,7 +31,7 @@ def environ_of(scope: Scope, body: IO[bytes]) -> Environ:
         "PATH_INFO": _tunnelled(without_prefix(scope["path"], root_path)),
         "QUERY_STRING": scope.get("query_string", b"").decode("latin-1"),
         "SERVER_NAME": host,
-        "SERVER_PORT": str(port or _PORTS.get(scheme, 80)),
+        "SERVER_PORT": str(port or PORTS.get(scheme, 80)),
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,
@@ -112,7 +109,7 @@ class _Input(RawIOBase):
 
 def _add_header(environ: Environ, name: bytes, value: str) -> None:
     key = name.upper().replace(b"-", b"_").decode("latin-1")
-    if key not in _BARE:
+    if key not in BARE:
         key = "HTTP_" + key
     if key in environ:
         # RFC 9110, 5.3; and for cookies, which HTTP/2 splits, RFC 9113, 8.2.3

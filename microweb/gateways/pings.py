@@ -12,7 +12,8 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextvars import copy_context
 from typing import Any
 
-from .bridge import END, aclose, adopt
+from ..model.response import aclose_chunks
+from .bridge import END, adopt
 from .threads import ThreadIterator, Threads
 
 logger = logging.getLogger("microweb")
@@ -81,7 +82,7 @@ class Pinged(AsyncIterator[Any]):
         if self._begun:
             adopt(self._context)
         else:
-            await aclose(None, self._source)
+            await aclose_chunks(None, self._source)
 
     def _asked(self) -> tuple[asyncio.Future[Any], asyncio.Task[None]]:
         if self._coming is None:
@@ -106,7 +107,7 @@ class Pinged(AsyncIterator[Any]):
                 await self._wanted.wait()
         finally:
             try:
-                await aclose(chunks, self._source)
+                await aclose_chunks(chunks, self._source)
             finally:
                 self._give(END)
 

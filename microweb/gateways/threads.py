@@ -14,7 +14,7 @@ from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
-from ..model.response import to_close
+from ..model.response import close_chunks
 from .bridge import END, adopt, settle
 from .process import PerProcess
 
@@ -216,9 +216,7 @@ class ThreadIterator(AsyncIterator[Any]):
             logger.exception("%r failed as it was closed, and its request was over", self._chunks)
 
     def _close(self) -> None:
-        for thing in to_close(self._iterator, self._chunks):
-            if hasattr(thing, "close"):
-                thing.close()
+        close_chunks(self._iterator, self._chunks)
 
 
 class ReadAhead(ThreadIterator):

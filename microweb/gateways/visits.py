@@ -17,7 +17,8 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, TypeVar
 
-from .bridge import END, aclose, adopt, settle
+from ..model.response import aclose_chunks
+from .bridge import END, adopt, settle
 from .process import PerProcess
 
 T = TypeVar("T")
@@ -305,7 +306,7 @@ class LoopIterator(Iterator[Any]):
         """Close the async iterator on the loop, and wait until it is."""
         if not self._started:
             self._started = True
-            self.visit.run(aclose(None, self._source))
+            self.visit.run(aclose_chunks(None, self._source))
         elif not self.visit.over:
             self.visit.resume(False)
             self.visit.wait()
@@ -318,5 +319,5 @@ class LoopIterator(Iterator[Any]):
                 if not await self.visit.give(chunk):
                     break
         finally:
-            await aclose(chunks, self._source)
+            await aclose_chunks(chunks, self._source)
         return END

@@ -17,8 +17,9 @@ from ..model.origins import may_open
 from ..model.request import Request
 from ..model.response import BODILESS, Response
 from ..routing import WEBSOCKET
+from .asgi import encoded
 from .asgi_request import ASGIRequest, Message, Receive, Scope, Send
-from .conversation import Conversation, encoded
+from .conversation import Conversation
 
 if TYPE_CHECKING:
     from ..app import App

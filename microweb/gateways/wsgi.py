@@ -18,7 +18,7 @@ from ..core import Core, logger
 from ..middleware import is_async_layer
 from ..model.errors import PHRASES, ClientDisconnect, HTTPException
 from ..model.problems import error_answer
-from ..model.response import BODILESS, Response, describe, encode_chunk, to_close
+from ..model.response import BODILESS, Response, close_chunks, describe, encode_chunk
 from ..model.shape import shape_of
 from ..model.types import Call, Handler
 from ..mounts import Mount, mount_for
@@ -273,9 +273,7 @@ class WSGIGateway(PerProcess):
 
         def close() -> None:
             try:
-                for thing in to_close(chunks, source):
-                    if hasattr(thing, "close"):
-                        thing.close()
+                close_chunks(chunks, source)
             finally:
                 if response.background is not None:
                     self._run_background(response.background)

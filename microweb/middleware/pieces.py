@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any
 
-from ..model.response import Chunks, encode_chunk, to_close
+from ..model.response import Chunks, aclose_chunks, close_chunks, encode_chunk
 
 
 def piped(
@@ -25,7 +25,7 @@ def piped(
 
 class _Piped:
     # A generator that was never started has no `finally` to run; so the close of those below
-    # is outside of theirs, where the gateway finds it (`to_close`).
+    # is outside of theirs, where the gateway finds it (`close_chunks`).
     _chunks: Any = None
 
     def __init__(
@@ -50,9 +50,7 @@ class _Plain(_Piped):
 
     def close(self) -> None:
         try:
-            for thing in to_close(self._chunks, self._body):
-                if hasattr(thing, "close"):
-                    thing.close()
+            close_chunks(self._chunks, self._body)
         finally:
             self._closed()
 
@@ -66,8 +64,6 @@ class _Async(_Piped):
 
     async def aclose(self) -> None:
         try:
-            for thing in to_close(self._chunks, self._body):
-                if hasattr(thing, "aclose"):
-                    await thing.aclose()
+            await aclose_chunks(self._chunks, self._body)
         finally:
             self._closed()

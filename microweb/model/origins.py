@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from .request import Request
+from .request import PORTS, Request
 
 ANY = "*"
-PORTS = {"http": 80, "https": 443}
 
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^][/:@?#\\\s,]+)(?::([0-9]{1,5}))?"
 _ORIGIN = re.compile(rf"([A-Za-z][A-Za-z0-9+.-]*)://{_HOST}")

@@ -25,6 +25,9 @@ T = TypeVar("T")
 # pchar and "/" (RFC 3986, 3.3): what a path may hold without a percent sign
 PATH_SAFE = "/:@!$&'()*+,;=~-._"
 
+# The port that a scheme means where none is given (RFC 9110, 4.2)
+PORTS = {"http": 80, "https": 443}
+
 
 class Request:
     """One request. A gateway makes it; layers and handlers read it.
@@ -123,7 +126,7 @@ class Request:
         if host is None:
             name, port = self.server
             name = f"[{name}]" if ":" in name else name  # IPv6 (RFC 3986, 3.2.2)
-            host = name if port in (0, _PORTS.get(self.scheme)) else f"{name}:{port}"
+            host = name if port in (0, PORTS.get(self.scheme)) else f"{name}:{port}"
         return host
 
     @property
@@ -345,9 +348,6 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path!r} through {self.protocol}>"
-
-
-_PORTS = {"http": 80, "https": 443}
 
 
 def _is_multipart(content_type: str) -> bool:

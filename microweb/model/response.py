@@ -305,12 +305,28 @@ def encode_chunk(chunk: Any) -> bytes:
     return _encoded(chunk, "a streamed body is made of str or bytes, but its iterator gave")
 
 
-def to_close(iterator: Any, source: Any) -> tuple[Any, ...]:
-    """What has to be closed after a streamed body: its iterator, and what that came from.
+def close_chunks(iterator: Any, source: Any) -> None:
+    """Close a streamed body: its iterator, and what that came from, as far as they can be.
 
     The `__iter__` of a file or a cursor may be a generator, whose end closes nothing else.
+    What the close of the one raises does not keep the other from being closed.
     """
-    return (iterator,) if iterator is source else (iterator, source)
+    try:
+        if iterator is not source and hasattr(iterator, "close"):
+            iterator.close()
+    finally:
+        if hasattr(source, "close"):
+            source.close()
+
+
+async def aclose_chunks(iterator: Any, source: Any) -> None:
+    """`close_chunks`, for an async iterator."""
+    try:
+        if iterator is not source and hasattr(iterator, "aclose"):
+            await iterator.aclose()
+    finally:
+        if hasattr(source, "aclose"):
+            await source.aclose()
 
 
 def describe(function: Any) -> str:
