@@ -18,6 +18,13 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
+# All of the package but the servers, and what stands beside the framework.
+FRAMEWORK = tuple(
+    module
+    for module in MODULES
+    if module.count(".") == 1 and module not in ("microweb.servers", "microweb.tracing")
+)
+
 # module prefix -> the prefixes that it must not import when it runs, wherever the import stands
 FORBIDDEN = {
     "microweb.model": (
@@ -54,6 +61,13 @@ FORBIDDEN = {
     "microweb.gateways.visits": ("microweb.app", "microweb.routing", "microweb.gateways.threads"),
     "microweb.gateways.pings": ("microweb.app", "microweb.routing", "microweb.gateways.visits"),
     "microweb.gateways.threads": ("microweb.app", "microweb.routing", "microweb.gateways.visits"),
+    # The other side of the boundary knows no framework, and the plain half of it no loop.
+    "microweb.servers": FRAMEWORK,
+    "microweb.servers.http11": ("asyncio", "socket", "threading"),
+    "microweb.servers.wsgi": ("asyncio", "microweb.servers.asgi", "microweb.servers.stream"),
+    "microweb.servers.wsgi_call": ("asyncio", "microweb.servers.asgi", "microweb.servers.stream"),
+    "microweb.servers.asgi": ("threading", "microweb.servers.wsgi", "microweb.servers.threads"),
+    "microweb.servers.asgi_call": ("threading", "microweb.servers.wsgi", "microweb.servers.threads"),
 }
 
 # The one place where the two doors are hung: lazily, in App.wsgi and App.asgi.

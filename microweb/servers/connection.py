@@ -1,0 +1,127 @@
+"""One client's socket, as a thread uses it: plain calls that wait, each within bounds."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+from collections.abc import Callable
+from typing import IO, Any
+
+from .http11 import HTTP11, Refusal
+from .patience import Patience
+from .settings import KIB, Settings
+from .threads import Threads
+
+RECEIVED_AT_ONCE = 64 * KIB
+
+
+class ClientLeft(OSError):
+    """The client is gone, or reads too slowly: nothing more can be sent to it."""
+
+
+class Connection:
+    """A socket that never blocks, and the HTTP/1.1 that is spoken over it.
+
+    While a request's head comes in it belongs to the server's loop, which calls `receive`;
+    then, until the response is over, to the thread that makes it, which calls the rest.
+    """
+
+    def __init__(
+        self, sock: socket.socket, address: Any, settings: Settings, threads: Threads
+    ) -> None:
+        sock.setblocking(False)
+        # What is sent here is whole; the kernel need not wait for more to put into a packet.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock
+        self.client: tuple[str, int] = address[:2]
+        self.server: tuple[str, int] = sock.getsockname()[:2]
+        self.http = HTTP11(settings)
+        self._settings = settings
+        self._threads = threads
+
+    def receive(self) -> bool:
+        """Take what has come; False where nothing has. Raises OSError where it is reset."""
+        try:
+            data = self.sock.recv(RECEIVED_AT_ONCE)
+        except BlockingIOError:
+            return False
+        self.http.receive(data)
+        return True
+
+    def begin(self) -> None:
+        """A request begins: its client is waited for with fresh patience, both ways."""
+        self._reading = Patience(self._settings)
+        self._writing = Patience(self._settings)
+
+    def read_piece(self) -> bytes:
+        """The next piece of the request's body, waited for; b"" at its end.
+
+        Raises Refusal for a body that is broken, too large or too slow.
+        """
+        while (piece := self.http.next_piece()) is None:
+            self.send(self.http.go_ahead())
+            try:
+                if not self.receive():
+                    self._wait(selectors.EVENT_READ, self._reading)
+            except TimeoutError:
+                raise Refusal(408, "The body does not come, or too slowly.") from None
+            except OSError as error:
+                raise Refusal(400, f"The body ended before its end: {error}.") from None
+        self._reading.moved(len(piece))
+        return piece
+
+    def send(self, data: bytes) -> None:
+        """Hand all of `data` to the kernel, as fast as the client reads it.
+
+        Raises ClientLeft where it does not, or no more.
+        """
+        view = memoryview(data)
+        while view:
+            view = view[self._send_some(self.sock.send, view) :]
+
+    def send_file(self, file: IO[bytes], size: int) -> int:
+        """Have the kernel send up to `size` bytes of an open file, from where it stands.
+
+        How many it were: fewer, where the file ends before.
+        """
+        offset = start = file.tell()
+        end = start + size
+        while offset < end:
+            sent = self._send_some(
+                os.sendfile, self.sock.fileno(), file.fileno(), offset, end - offset
+            )
+            if not sent:
+                break
+            offset += sent
+        return offset - start
+
+    def _send_some(self, send: Callable[..., int], *arguments: Any) -> int:
+        """What one call of `send` takes, after a wait until it takes any."""
+        while True:
+            try:
+                sent = send(*arguments)
+            except BlockingIOError:
+                self._wait_to_write()
+            except OSError as error:
+                raise ClientLeft(f"left before the response was over: {error}") from None
+            else:
+                self._writing.moved(sent)
+                return sent
+
+    def _wait_to_write(self) -> None:
+        try:
+            self._wait(selectors.EVENT_WRITE, self._writing)
+        except TimeoutError as error:
+            raise ClientLeft(f"is hung up on, as it reads too slowly: {error}") from None
+
+    def _wait(self, event: int, patience: Patience) -> None:
+        """Stand aside until the socket is ready. Raises TimeoutError where patience ends."""
+        with (
+            self._threads.aside(),
+            patience as seconds,
+            selectors.DefaultSelector() as selector,
+        ):
+            selector.register(self.sock, event)
+            if not selector.select(seconds):
+                raise TimeoutError(f"nothing in {seconds:.0f} s")
