@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
-from .http11 import HTTP11, Refusal, Request
+from .heads import Refusal, Request
+from .http11 import HTTP11
 
 _log = logging.getLogger("microweb.access")
 _server_log = logging.getLogger("microweb.servers")
@@ -34,6 +35,11 @@ class Access:
 def log_refusal(client: tuple[str, int] | None, refusal: Refusal) -> None:
     """Write the line of a request that no application has seen."""
     _log.info('%s "-" %d: %s', client[0] if client else "-", refusal.status, refusal.why)
+
+
+def log_failure(request: Request) -> None:
+    """Write the traceback of an error that an application has let through to its server."""
+    _server_log.exception("the application failed: %s", request.target.decode("ascii"))
 
 
 def log_stop(running: int) -> None:

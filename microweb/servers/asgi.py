@@ -18,7 +18,7 @@ from typing import Any
 from .access import Access, log_cut_off, log_refusal, log_stop
 from .asgi_call import Application, ASGICall
 from .connection import ClientLeft
-from .http11 import Refusal, Request
+from .heads import Refusal, Request
 from .lifespan import Lifespan
 from .listening import announce, listen, no_descriptor_left, stop_signals
 from .scope import scope_of
@@ -183,7 +183,7 @@ class ASGIServer:
             call = WebSocketCall(stream, request, scope, self._settings)
             self._websockets.add(call)
         else:
-            call = ASGICall(stream, scope)
+            call = ASGICall(stream, request, scope)
         self._begin(call.run(self._app))
         await call.responded.wait()
         self._websockets.discard(call)

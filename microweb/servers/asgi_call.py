@@ -6,13 +6,13 @@ This is the seam, seen from the server's side. Its duties are those of ASGI 3.0.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from .connection import ClientLeft
-from .http11 import Refusal
+from .access import log_failure
+from .connection import ClientLeft, tells_of_client
+from .heads import FAILED, Refusal, Request
 from .scope import Scope
 from .stream import Stream
 
@@ -21,15 +21,14 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_log = logging.getLogger("microweb.servers")
-
 
 class ASGICall:
     """A request that is being answered by an application, in a task of its own."""
 
-    def __init__(self, stream: Stream, scope: Scope) -> None:
+    def __init__(self, stream: Stream, request: Request, scope: Scope) -> None:
         self._stream = stream
         self._http = stream.http
+        self._request = request
         self._scope = scope
         self._start: Message | None = None  # kept until the body begins
         self._body_is_over = False  # of the request
@@ -45,16 +44,15 @@ class ASGICall:
             await app(self._scope, self.receive, self.send)
             if not self._is_over and not self._stream.is_over and self._refusal is None:
                 raise RuntimeError("the application returned before its response was over")
-        except ClientLeft as left:
-            _log.debug("%s %s", self._stream.client, left)
         except asyncio.CancelledError:
             if not self._is_over:
                 self._stream.abort()  # the server waits no longer
             raise
-        except BaseException:
-            _log.exception("the application failed: %s", self._scope["raw_path"].decode("ascii"))
+        except BaseException as error:
+            if not tells_of_client(error):
+                log_failure(self._request)
             if not self._is_over:
-                await self._fail(Refusal(500, "The application failed; the server's log says how."))
+                await self._fail(FAILED)
         finally:
             self._end()
 

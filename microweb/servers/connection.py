@@ -8,7 +8,8 @@ import socket
 from collections.abc import Callable
 from typing import IO, Any
 
-from .http11 import HTTP11, Refusal
+from .heads import Refusal
+from .http11 import HTTP11
 from .patience import Patience
 from .settings import KIB, Settings
 from .threads import Threads
@@ -18,6 +19,15 @@ RECEIVED_AT_ONCE = 64 * KIB
 
 class ClientLeft(OSError):
     """The client is gone, or reads too slowly: nothing more can be sent to it."""
+
+
+def tells_of_client(error: BaseException | None) -> bool:
+    """Whether an error of the application is only its way to say what we told it of the client."""
+    while error is not None:
+        if isinstance(error, ClientLeft | Refusal):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class Connection:

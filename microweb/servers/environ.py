@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 from wsgiref.util import FileWrapper
 
-from .http11 import Request
+from .heads import Request
 from .settings import Settings
 
 Environ = dict[str, Any]

@@ -1,55 +1,31 @@
 """HTTP/1.1 as a server speaks it, without a socket: bytes come in, requests and bytes go out.
 
-The grammar is h11's. What stands here is what h11 leaves to its user: limits, what a server
-refuses and with which words, and the borders between the requests of one connection.
+The grammar is h11's. What stands here is what h11 leaves to its user: what a server adds to a
+response, and the borders between the requests of one connection.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import time
-from dataclasses import dataclass
 from email.utils import formatdate
-from http import HTTPStatus
 
 import h11
 
+from .heads import (
+    RawHeaders,
+    Refusal,
+    Request,
+    check_head,
+    check_size,
+    phrase,
+    refusal_of,
+    request_of,
+)
 from .settings import KIB, Settings
-
-RawHeaders = list[tuple[bytes, bytes]]
 
 _MOUTHFUL = 64 * KIB  # what h11 is fed with at a time, so that it never holds much
 _log = logging.getLogger("microweb.servers")
-
-
-@dataclass
-class Request:
-    """The head of a request, as it stood on the wire; header names are in lower case."""
-
-    method: str
-    target: bytes  # as it was sent
-    path: bytes  # of the target, still encoded
-    query: bytes
-    version: str  # "1.0" or "1.1"
-    headers: RawHeaders
-
-    def header(self, name: bytes) -> bytes | None:
-        """The first value of a header field."""
-        return next((value for own, value in self.headers if own == name), None)
-
-
-class Refusal(OSError):
-    """What the client sent is not taken: the status that says so, and a sentence that says why.
-
-    It is an OSError, as any trouble with reading from a client is, so that an application
-    which reads a broken body may handle it as such.
-    """
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-        self.why = why
 
 
 class HTTP11:
@@ -69,9 +45,10 @@ class HTTP11:
 
     def _begin(self) -> None:
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._settings.max_head)
-        self._body_size = 0
-        self.body_is_over = False
         self._method = ""
+        self._length = 0  # of the request's body, where it is said in its head
+        self._received = 0
+        self.body_is_over = False
         self._sendable: int | None = None  # bytes of the Content-Length that have not been sent
         self.is_bodiless = False  # the response has no body, whatever its head says
         self.sent = 0  # bytes of the response's body
@@ -106,7 +83,7 @@ class HTTP11:
             del self._unread[:2]
         end = self._unread.find(b"\r\n\r\n", max(0, self._checked - 3))
         size = end + 4 if end >= 0 else len(self._unread)
-        self._check_head(size)
+        check_head(self._unread, self._checked, size, self._settings)
         self._checked = size
         if end < 0:
             return None
@@ -116,43 +93,12 @@ class HTTP11:
         try:
             event = self._h11.next_event()
         except h11.RemoteProtocolError as error:
-            raise _refusal(error) from None
+            raise refusal_of(error) from None
         assert isinstance(event, h11.Request)
-        return self._checked_request(event)
-
-    def _check_head(self, size: int) -> None:
-        """Refuse what h11 would take, or would wait for too long (RFC 9112, section 2.2)."""
-        before = max(0, self._checked - 1)
-        for fault, status, why in _FAULTS:
-            if fault.search(self._unread, before, size):
-                raise Refusal(status, why)
-        line = self._unread.find(b"\r\n", 0, self._settings.max_line + 2)
-        if line < 0 and size > self._settings.max_line:
-            raise Refusal(414, f"The request line is over {self._settings.max_line} bytes.")
-        if size > self._settings.max_head:
-            raise Refusal(431, f"The head is over {self._settings.max_head} bytes.")
-
-    def _checked_request(self, event: h11.Request) -> Request:
         self._method = event.method.decode("ascii")
-        headers = list(event.headers)
-        version = event.http_version.decode("ascii")
-        if version not in ("1.0", "1.1"):
-            raise Refusal(505, f"HTTP/{version} is not spoken here, but HTTP/1.1 and 1.0 are.")
-        if len(headers) > self._settings.max_fields:
-            raise Refusal(431, f"There are over {self._settings.max_fields} header fields.")
-        fields = dict(headers)
-        if b"transfer-encoding" in fields and (b"content-length" in fields or version == "1.0"):
-            # Where two servers in a row take the one and the other for the body's end, a
-            # request is smuggled past the first (RFC 9112, sections 6.1 and 11.2).
-            raise Refusal(400, "Transfer-Encoding and Content-Length, or HTTP/1.0, do not agree.")
-        if not _HOST.fullmatch(fields.get(b"host", b"")):
-            raise Refusal(400, "The Host header is not a host.")
-        self._check_size(int(fields.get(b"content-length", 0)))
-        authority, path, query = _split_target(self._method, event.target)
-        if authority is not None:
-            # It replaces Host (RFC 9112, section 3.2.2).
-            headers = [(b"host", authority), *(pair for pair in headers if pair[0] != b"host")]
-        return Request(self._method, event.target, path, query, version, headers)
+        request = request_of(event, self._settings)
+        self._length = request.length
+        return request
 
     def go_ahead(self) -> bytes:
         """What is sent when the body is wanted and the client waits to be asked for it.
@@ -175,10 +121,13 @@ class HTTP11:
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as error:
-                raise _refusal(error) from None
+                raise refusal_of(error) from None
             if isinstance(event, h11.Data):
-                self._body_size += len(event.data)
-                self._check_size(self._body_size)
+                self._received += len(event.data)
+                check_size(self._received, self._settings)
+                if self._received == self._length:
+                    self._h11.next_event()  # its end, which may be told along with this piece
+                    self.body_is_over = True
                 return bytes(event.data)
             if event is not h11.NEED_DATA:
                 self.body_is_over = True
@@ -190,10 +139,6 @@ class HTTP11:
             else:
                 return None
         return b""
-
-    def _check_size(self, size: int) -> None:
-        if size > self._settings.max_body:
-            raise Refusal(413, f"The body is over {self._settings.max_body} bytes.")
 
     # --- out --------------------------------------------------------------------------------
 
@@ -315,57 +260,7 @@ class _Passed:
         return self._size
 
 
-def phrase(status: int) -> bytes:
-    """The reason phrase of a status; empty for one that is not registered."""
-    try:
-        return HTTPStatus(status).phrase.encode("ascii")
-    except ValueError:
-        return b""
-
-
-# What a head may not have in it, whatever else h11 makes of it.
-_FAULTS = (
-    (
-        re.compile(rb"\A\x16\x03"),
-        400,
-        "This looks like TLS. No TLS is spoken here: ask with http://, not https://.",
-    ),
-    (
-        re.compile(rb"(?<!\r)\n|\r(?=[^\n])"),
-        400,
-        "A line of the head does not end with CR LF (RFC 9112, section 2.2).",
-    ),
-    (
-        re.compile(rb"\n[ \t]"),
-        400,
-        "A header line is folded, or blanks stand before it (RFC 9112, sections 2.2 and 5.2).",
-    ),
-    (
-        re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"),
-        400,
-        "There is a control character in the head (RFC 9110, section 5.5).",
-    ),
-)
-_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")  # RFC 3986, section 3.2.2, and a port
-_ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.IGNORECASE)
 _SERVER = (b"Server", b"microweb")
-
-
-def _split_target(method: str, target: bytes) -> tuple[bytes | None, bytes, bytes]:
-    """The authority, where there is one, the path and the query (RFC 9112, section 3.2)."""
-    if target.startswith(b"/") or (target == b"*" and method == "OPTIONS"):
-        path, _, query = target.partition(b"?")
-        return None, path, query
-    absolute = _ABSOLUTE.fullmatch(target)
-    if absolute is None or not absolute[1] or not _HOST.fullmatch(absolute[1]):
-        raise Refusal(400, f"The target {target[:40]!r} is neither a path nor a URL of http.")
-    return absolute[1], absolute[2] or b"/", absolute[3] or b""
-
-
-def _refusal(error: h11.RemoteProtocolError) -> Refusal:
-    """h11's complaint, with the status that it suggests."""
-    why = str(error)[:200].encode("ascii", "backslashreplace").decode("ascii")
-    return Refusal(error.error_status_hint, f"{why[:1].upper()}{why[1:]}.")
 
 
 _date = (0, b"")

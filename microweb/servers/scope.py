@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from .http11 import Request
+from .heads import Request
 from .settings import Settings
 
 Scope = dict[str, Any]

@@ -72,7 +72,12 @@ class Stream(asyncio.Protocol):
     @property
     def is_over(self) -> bool:
         """Whether the client has closed its side, or is gone altogether."""
-        return self.is_lost or self.http.client_is_done
+        return self.is_gone or self.http.client_is_done
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self.is_lost or self._transport.is_closing()
 
     def begin(self) -> None:
         """A request begins: its client is waited for with fresh patience, both ways."""
@@ -110,7 +115,7 @@ class Stream(asyncio.Protocol):
             await self._pause()
         view = memoryview(data)
         while True:
-            if self.is_lost or self._transport.is_closing():
+            if self.is_gone:
                 raise ClientLeft("left before the response was over")
             self._transport.write(view[:ENOUGH])
             if self._is_full:

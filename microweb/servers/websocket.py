@@ -7,7 +7,6 @@ The frames are wsproto's (RFC 6455). What stands here is the seam: the events of
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -17,19 +16,18 @@ from wsproto import ConnectionType, WSConnection, events
 from wsproto.connection import ConnectionState
 from wsproto.utilities import RemoteProtocolError
 
+from .access import log_failure
 from .asgi_call import Application, Message
-from .connection import ClientLeft
-from .http11 import Refusal, Request
+from .connection import ClientLeft, tells_of_client
+from .heads import FAILED, Refusal, Request
 from .scope import Scope, websocket_scope_of
 from .settings import Settings
 from .stream import Signal, Stream
 
-NORMAL, PROTOCOL_ERROR, TOO_BIG, FAILED, RESTART = 1000, 1002, 1009, 1011, 1012
+NORMAL, PROTOCOL_ERROR, TOO_BIG, INTERNAL_ERROR, RESTART = 1000, 1002, 1009, 1011, 1012
 NO_CODE, LOST = 1005, 1006  # never sent: what a side that has heard none says to itself
 WAITING = 16  # messages that wait for the application at most; then the client has to
 CLOSE_TIMEOUT = 5.0  # seconds for the client to answer a close
-
-_log = logging.getLogger("microweb.servers")
 
 
 def wants_websocket(request: Request) -> bool:
@@ -72,17 +70,14 @@ class WebSocketCall:
             if self._state in ("new", "connecting") and not self._stream.is_over:
                 raise RuntimeError("the application neither accepted the WebSocket nor closed it")
             await self._close(NORMAL)
-        except Refusal as refusal:
-            await self._refuse(refusal)
-        except ClientLeft as left:
-            _log.debug("%s %s", self._stream.client, left)
         except asyncio.CancelledError:
             self._stream.abort()  # the server waits no longer
             raise
-        except BaseException:
-            _log.exception("the application failed: %s", self._request.target.decode("ascii"))
-            await self._refuse(Refusal(500, "The application failed; the server's log says how."))
-            await self._close(FAILED)
+        except BaseException as error:
+            if not tells_of_client(error):
+                log_failure(self._request)
+            await self._refuse(error if isinstance(error, Refusal) else FAILED)
+            await self._close(INTERNAL_ERROR)
         finally:
             await self._hear_the_last()
             self.responded.set()

@@ -14,17 +14,16 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from itertools import takewhile
 
 from .access import Access, log_cut_off, log_refusal, log_stop
 from .connection import Connection
-from .http11 import Refusal, Request
+from .heads import Refusal, Request
 from .listening import announce, listen, no_descriptor_left, stop_signals
 from .settings import KIB, Settings
 from .threads import Threads
+from .waiting import Waiting
 from .wsgi_call import Application, WSGICall
 
 ACCEPTED_AT_ONCE = 64
@@ -51,9 +50,9 @@ class WSGIServer:
         self._listener = listener
         self._threads = Threads(settings.threads)
         self._selector = selectors.DefaultSelector()
-        self._idle = _Waiting(settings.idle_timeout)  # for the first byte of a request
-        self._heads = _Waiting(settings.head_timeout)  # for the rest of its head
-        self._leaving = _Waiting(LEAVE_TIMEOUT)  # for the client to read its last response
+        self._idle = Waiting(settings.idle_timeout)  # for the first byte of a request
+        self._heads = Waiting(settings.head_timeout)  # for the rest of its head
+        self._leaving = Waiting(LEAVE_TIMEOUT)  # for the client to read its last response
         self._busy: set[Connection] = set()
         self._answered: deque[tuple[Connection, bool]] = deque()
         self._waiting = (self._idle, self._heads, self._leaving)
@@ -121,7 +120,7 @@ class WSGIServer:
 
     # --- until a head is whole --------------------------------------------------------------
 
-    def _watch(self, connection: Connection, waiting: _Waiting) -> None:
+    def _watch(self, connection: Connection, waiting: Waiting) -> None:
         """Look after a connection until something comes, or the time of `waiting` is up."""
         act = self._drop if waiting is self._leaving else self._read
         self._selector.register(connection.sock, selectors.EVENT_READ, partial(act, connection))
@@ -158,7 +157,7 @@ class WSGIServer:
             self._idle.discard(connection)
             self._heads.add(connection)
 
-    def _run_out(self, connection: Connection, waiting: _Waiting) -> None:
+    def _run_out(self, connection: Connection, waiting: Waiting) -> None:
         """A connection's time is up (RFC 9110, section 15.5.9; RFC 9112, section 9.5)."""
         if waiting is self._heads:
             self._refuse(connection, Refusal(408, "The head of the request does not end."))
@@ -256,36 +255,3 @@ class WSGIServer:
             connection.sock.close()
         self._bell.close()
         self._rope.close()
-
-
-class _Waiting:
-    """Connections that wait for the same, in the order in which their time runs out."""
-
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._ends: dict[Connection, float] = {}
-
-    def add(self, connection: Connection) -> None:
-        self._ends[connection] = time.monotonic() + self._timeout
-
-    def discard(self, connection: Connection) -> None:
-        self._ends.pop(connection, None)
-
-    def __contains__(self, connection: Connection) -> bool:
-        return connection in self._ends
-
-    def __iter__(self) -> Iterator[Connection]:
-        return iter(self._ends)
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    @property
-    def end(self) -> float:
-        """When the first one's time is up."""
-        return next(iter(self._ends.values()), math.inf)
-
-    def late(self) -> list[Connection]:
-        """Those whose time is up."""
-        now = time.monotonic()
-        return list(takewhile(lambda connection: self._ends[connection] <= now, self._ends))

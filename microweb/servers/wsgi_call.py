@@ -6,7 +6,6 @@ This is the seam, seen from the server's side. Its duties are those of PEP 3333.
 from __future__ import annotations
 
 import io
-import logging
 import os
 import re
 import stat
@@ -18,15 +17,14 @@ from wsgiref.util import FileWrapper, is_hop_by_hop
 
 import h11
 
-from .connection import ClientLeft, Connection
+from .access import log_failure
+from .connection import ClientLeft, Connection, tells_of_client
 from .environ import Environ, environ_of
-from .http11 import RawHeaders, Refusal, Request
+from .heads import FAILED, RawHeaders, Refusal, Request
 from .settings import KIB, Settings
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
-
-_log = logging.getLogger("microweb.servers")
 
 
 class WSGICall:
@@ -47,13 +45,10 @@ class WSGICall:
         try:
             self._call(app, settings)
             return True
-        except Refusal as refusal:
-            self._fail(refusal)
-        except ClientLeft as left:
-            _log.debug("%s:%d %s", *self._connection.client, left)
-        except BaseException:
-            _log.exception("the application failed: %s", self._request.target.decode("ascii"))
-            self._fail(Refusal(500, "The application failed; the server's log says how."))
+        except BaseException as error:
+            if not tells_of_client(error):
+                log_failure(self._request)
+            self._fail(self._body.refusal or FAILED)
         finally:
             # What an application keeps of a request cannot reach into the next one.
             self._over = True
@@ -126,7 +121,11 @@ class WSGICall:
         if self._body.refusal is not None:
             raise self._body.refusal  # the server knows better what was wrong with the request
         status, reason, headers = self._head
-        if size is not None and all(name.lower() != b"content-length" for name, _ in headers):
+        if (
+            size is not None
+            and status != 304
+            and all(name.lower() != b"content-length" for name, _ in headers)
+        ):
             headers = [*headers, (b"Content-Length", b"%d" % size)]
         return self._http.head(status, headers, reason)
 
