@@ -6,8 +6,10 @@ import os
 import selectors
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Any
 
+from .access import log_refusal
 from .heads import Refusal
 from .http11 import HTTP11
 from .patience import Patience
@@ -15,6 +17,7 @@ from .settings import KIB, Settings
 from .threads import Threads
 
 RECEIVED_AT_ONCE = 64 * KIB
+REST = 0.01  # seconds that a thread stays with its connection, in case another request follows
 
 
 class ClientLeft(OSError):
@@ -64,6 +67,24 @@ class Connection:
         self._reading = Patience(self._settings)
         self._writing = Patience(self._settings)
 
+    def another_comes(self) -> bool:
+        """Whether a request is there, after a moment's wait if a thread can be spared for it."""
+        http = self.http
+        try:
+            if not http.is_ready() and not self.receive() and self._threads.may_rest:
+                with self._threads.aside():
+                    self._receive_within(REST)
+        except OSError:
+            return False  # nothing came, or the client is gone, as the loop will see too
+        return http.is_ready()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Say what is wrong with a request that no application will see."""
+        log_refusal(self.client, refusal)
+        self.begin()
+        with suppress(ClientLeft):
+            self.send(self.http.refuse(refusal))
+
     def read_piece(self) -> bytes:
         """The next piece of the request's body, waited for; b"" at its end.
 
@@ -73,13 +94,22 @@ class Connection:
             self.send(self.http.go_ahead())
             try:
                 if not self.receive():
-                    self._wait(selectors.EVENT_READ, self._reading)
+                    with self._threads.aside(), self._reading as seconds:
+                        self._receive_within(seconds)
             except TimeoutError:
                 raise Refusal(408, "The body does not come, or too slowly.") from None
             except OSError as error:
                 raise Refusal(400, f"The body ended before its end: {error}.") from None
         self._reading.moved(len(piece))
         return piece
+
+    def _receive_within(self, seconds: float) -> None:
+        """Take what comes. Raises TimeoutError where nothing does."""
+        self.sock.settimeout(seconds)
+        try:
+            self.http.receive(self.sock.recv(RECEIVED_AT_ONCE))
+        finally:
+            self.sock.settimeout(0)
 
     def send(self, data: bytes) -> None:
         """Hand all of `data` to the kernel, as fast as the client reads it.
@@ -120,18 +150,11 @@ class Connection:
                 return sent
 
     def _wait_to_write(self) -> None:
-        try:
-            self._wait(selectors.EVENT_WRITE, self._writing)
-        except TimeoutError as error:
-            raise ClientLeft(f"is hung up on, as it reads too slowly: {error}") from None
-
-    def _wait(self, event: int, patience: Patience) -> None:
-        """Stand aside until the socket is ready. Raises TimeoutError where patience ends."""
         with (
             self._threads.aside(),
-            patience as seconds,
+            self._writing as seconds,
             selectors.DefaultSelector() as selector,
         ):
-            selector.register(self.sock, event)
+            selector.register(self.sock, selectors.EVENT_WRITE)
             if not selector.select(seconds):
-                raise TimeoutError(f"nothing in {seconds:.0f} s")
+                raise ClientLeft("is hung up on, as it reads too slowly")

@@ -72,20 +72,20 @@ class HTTP11:
         """How many bytes have come that nobody has asked for yet."""
         return len(self._unread)
 
+    def is_ready(self) -> bool:
+        """Whether `next_request` has something to say: a request, or a Refusal."""
+        try:
+            return self._size_of_head() > 0
+        except Refusal:
+            return True
+
     def next_request(self) -> Request | None:
         """The next request, as soon as all of its head has come.
 
         Raises Refusal for what is no request, or not one for this server.
         """
-        # "a server [...] SHOULD ignore at least one empty line (CRLF) received prior to the
-        # request-line" (RFC 9112, section 2.2)
-        while self._unread.startswith(b"\r\n"):
-            del self._unread[:2]
-        end = self._unread.find(b"\r\n\r\n", max(0, self._checked - 3))
-        size = end + 4 if end >= 0 else len(self._unread)
-        check_head(self._unread, self._checked, size, self._settings)
-        self._checked = size
-        if end < 0:
+        size = self._size_of_head()
+        if not size:
             return None
         self._h11.receive_data(bytes(self._unread[:size]))
         del self._unread[:size]
@@ -99,6 +99,18 @@ class HTTP11:
         request = request_of(event, self._settings)
         self._length = request.length
         return request
+
+    def _size_of_head(self) -> int:
+        """How many bytes the head has, if it is whole; else 0. Raises Refusal."""
+        # "a server [...] SHOULD ignore at least one empty line (CRLF) received prior to the
+        # request-line" (RFC 9112, section 2.2)
+        while self._unread.startswith(b"\r\n"):
+            del self._unread[:2]
+        end = self._unread.find(b"\r\n\r\n", max(0, self._checked - 4))
+        size = end + 4 if end >= 0 else len(self._unread)
+        check_head(self._unread, self._checked, size, self._settings)
+        self._checked = size
+        return size if end >= 0 else 0
 
     def go_ahead(self) -> bytes:
         """What is sent when the body is wanted and the client waits to be asked for it.

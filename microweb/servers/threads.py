@@ -23,6 +23,7 @@ class Threads:
         self._limit = limit
         self._running = 0
         self._returning = 0  # stood aside, and go first when there is room again
+        self._aside = 0
         self._idle = 0
         self._jobs: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
@@ -35,15 +36,22 @@ class Threads:
             self._jobs.append(job)
             self._call_worker()
 
+    @property
+    def may_rest(self) -> bool:
+        """Whether a thread may stand aside though it need not: few do, and no job waits."""
+        return self._aside < self._limit and not self._jobs
+
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Stands in a job around a wait for its client: meanwhile another job may run."""
         with self._lock:
+            self._aside += 1
             self._leave()
         try:
             yield
         finally:
             with self._lock:
+                self._aside -= 1
                 self._returning += 1
                 while self._running >= self._limit:
                     self._room.wait()

@@ -14,19 +14,19 @@ import selectors
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from .access import Access, log_cut_off, log_refusal, log_stop
+from .access import Access, log_cut_off, log_stop
 from .connection import Connection
-from .heads import Refusal, Request
+from .heads import Refusal
 from .listening import announce, listen, no_descriptor_left, stop_signals
 from .settings import KIB, Settings
 from .threads import Threads
 from .waiting import Waiting
 from .wsgi_call import Application, WSGICall
 
-ACCEPTED_AT_ONCE = 64
 LEAVE_TIMEOUT = 2.0  # seconds
 
 
@@ -54,8 +54,9 @@ class WSGIServer:
         self._heads = Waiting(settings.head_timeout)  # for the rest of its head
         self._leaving = Waiting(LEAVE_TIMEOUT)  # for the client to read its last response
         self._busy: set[Connection] = set()
-        self._answered: deque[tuple[Connection, bool]] = deque()
+        self._answered: deque[Connection] = deque()
         self._waiting = (self._idle, self._heads, self._leaving)
+        self._watched: dict[Connection, Waiting] = {}
         self._bell, self._rope = socket.socketpair()  # rung by other threads, to end a wait
         self._rope.setblocking(False)
         self._stops = 0
@@ -88,28 +89,26 @@ class WSGIServer:
             key.data()
         for waiting in self._waiting:
             for connection in waiting.late():
-                self._run_out(connection, waiting)
+                self._run_out(connection)
 
     # --- accept -----------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        """Take the connections that have been made; each has a socket of its own."""
-        for _ in range(ACCEPTED_AT_ONCE):
-            try:
-                sock, address = self._listener.accept()
-                connection = Connection(sock, address, self._settings, self._threads)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if not no_descriptor_left(error):
-                    continue  # the client was gone before it was served
-                if not self._make_room():
-                    time.sleep(0.01)  # all are busy: let them go on
-                    return
-            else:
-                if len(self._busy) + sum(map(len, self._waiting)) >= self._settings.max_connections:
-                    self._make_room()
-                self._watch(connection, self._idle)
+        """Take a connection that has been made; it has a socket of its own."""
+        try:
+            sock, address = self._listener.accept()
+            connection = Connection(sock, address, self._settings, self._threads)
+        except OSError as error:  # else the client has thought better of it already
+            if no_descriptor_left(error) and not self._make_room():
+                time.sleep(0.01)  # all are busy: let them go on
+            return
+        if len(self._busy) + len(self._watched) >= self._settings.max_connections:
+            self._make_room()
+        if self._threads.may_rest:
+            # Most clients send at once: the thread that waits for it will answer it too.
+            self._hand_over(connection, partial(self._answer, connection))
+        else:
+            self._read(connection)
 
     def _make_room(self) -> bool:
         """Close the connection that has been idle longest; False where none is."""
@@ -120,70 +119,101 @@ class WSGIServer:
 
     # --- until a head is whole --------------------------------------------------------------
 
-    def _watch(self, connection: Connection, waiting: Waiting) -> None:
-        """Look after a connection until something comes, or the time of `waiting` is up."""
-        act = self._drop if waiting is self._leaving else self._read
-        self._selector.register(connection.sock, selectors.EVENT_READ, partial(act, connection))
-        waiting.add(connection)
-
-    def _unwatch(self, connection: Connection) -> None:
-        self._selector.unregister(connection.sock)
-        for waiting in self._waiting:
-            waiting.discard(connection)
+    def _wake(self, connection: Connection) -> None:
+        """Something has come on a connection that is watched."""
+        waiting = self._watched.get(connection)
+        if waiting is self._leaving:
+            self._drop(connection)
+        elif waiting is not None:  # else it was closed in this very turn, to make room
+            self._read(connection)
 
     def _read(self, connection: Connection) -> None:
+        """Take what has come, and see what it is, or becomes with what comes later."""
         try:
             connection.receive()
         except OSError:
             self._close(connection)
-        else:
-            self._look(connection)
-
-    def _look(self, connection: Connection) -> None:
-        """Hand over a request if there is one, refuse it if it is none, else wait on."""
-        http = connection.http
-        try:
-            request = http.next_request()
-        except Refusal as refusal:
-            self._refuse(connection, refusal)
             return
-        if request is not None:
-            self._unwatch(connection)
-            self._busy.add(connection)
-            self._threads.submit(partial(self._answer, connection, request))
-        elif http.client_is_done:
+        if connection.http.is_ready():
+            self._hand_over(connection, partial(self._answer, connection))
+        elif connection.http.client_is_done:
             self._close(connection)
-        elif http.unread and connection in self._idle:
-            self._idle.discard(connection)
-            self._heads.add(connection)
+        else:
+            self._watch(connection, self._heads if connection.http.unread else self._idle)
 
-    def _run_out(self, connection: Connection, waiting: Waiting) -> None:
+    def _watch(self, connection: Connection, waiting: Waiting) -> None:
+        """Look after a connection until something comes, or the time of `waiting` is up."""
+        before = self._watched.get(connection)
+        if before is waiting:
+            return
+        if before is None:
+            act = partial(self._wake, connection)
+            self._selector.register(connection.sock, selectors.EVENT_READ, act)
+        else:
+            before.discard(connection)
+        waiting.add(connection)
+        self._watched[connection] = waiting
+
+    def _unwatch(self, connection: Connection) -> None:
+        waiting = self._watched.pop(connection, None)
+        if waiting is not None:
+            self._selector.unregister(connection.sock)
+            waiting.discard(connection)
+
+    def _run_out(self, connection: Connection) -> None:
         """A connection's time is up (RFC 9110, section 15.5.9; RFC 9112, section 9.5)."""
-        if waiting is self._heads:
-            self._refuse(connection, Refusal(408, "The head of the request does not end."))
+        if self._watched[connection] is self._heads:
+            late = Refusal(408, "The head of the request does not end.")
+            self._hand_over(connection, partial(self._refuse, connection, late))
         else:
             self._close(connection)
+
+    # --- in a thread ------------------------------------------------------------------------
+
+    def _hand_over(self, connection: Connection, job: Callable[[], None]) -> None:
+        self._unwatch(connection)
+        self._busy.add(connection)
+        self._threads.submit(job)
+
+    def _answer(self, connection: Connection) -> None:
+        """The job of a thread: answer what has come, and bring the connection back."""
+        try:
+            self._converse(connection)
+        except Refusal as refusal:
+            connection.refuse(refusal)
+        finally:
+            self._give_back(connection)
 
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
-        log_refusal(connection.client, refusal)
-        with suppress(OSError):
-            connection.sock.send(connection.http.refuse(refusal))
-        self._unwatch(connection)
-        self._leave(connection)
+        """The job of a thread: say what is wrong, and bring the connection back."""
+        connection.refuse(refusal)
+        self._give_back(connection)
 
-    # --- in a thread, and back --------------------------------------------------------------
+    def _converse(self, connection: Connection) -> None:
+        """Answer a request, and those that follow at once. Raises Refusal for what is none.
 
-    def _answer(self, connection: Connection, request: Request) -> None:
-        """The job of a thread: call the application, and bring the connection back."""
-        again = False
-        try:
-            connection.http.last |= self._stops > 0
+        To give the connection back after each would have two threads woken for the next; that
+        takes longer than all the rest of a small request.
+        """
+        http = connection.http
+        while connection.another_comes() and (request := http.next_request()) is not None:
+            http.last |= self._stops > 0
             access = Access(connection.client, request)
             is_whole = WSGICall(connection, request).run(self._app, self._settings)
-            access.end(connection.http)
-            again = is_whole and connection.http.next_cycle()
-        finally:
-            self._answered.append((connection, again))
+            access.end(http)
+            http.last |= not (is_whole and http.next_cycle())
+            if http.last:
+                break
+
+    def _give_back(self, connection: Connection) -> None:
+        http = connection.http
+        http.last |= self._stops > 0 or (http.client_is_done and not http.unread)
+        if http.last and not http.client_may_send:
+            connection.sock.close()
+            self._busy.discard(connection)
+        else:
+            self._answered.append(connection)
+        if self._stops or not http.last or http.client_may_send:
             self._ring()
 
     def _ring(self) -> None:
@@ -194,13 +224,12 @@ class WSGIServer:
         """Other threads have something to tell: take back the connections they are done with."""
         self._bell.recv(4096)
         while self._answered:
-            connection, again = self._answered.popleft()
+            connection = self._answered.popleft()
             self._busy.discard(connection)
-            if again and not self._stops:
-                self._watch(connection, self._idle)
-                self._look(connection)
-            else:
+            if connection.http.last:
                 self._leave(connection)
+            else:
+                self._read(connection)
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -212,13 +241,11 @@ class WSGIServer:
         closed, and a moment is given to the other (RFC 9112, section 9.6).
         """
         try:
-            if connection.http.client_may_send:
-                connection.sock.shutdown(socket.SHUT_WR)
-                self._watch(connection, self._leaving)
-                return
+            connection.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            pass
-        connection.sock.close()
+            connection.sock.close()
+        else:
+            self._watch(connection, self._leaving)
 
     def _drop(self, connection: Connection) -> None:
         try:
@@ -241,7 +268,7 @@ class WSGIServer:
         log_stop(len(self._busy))
         for connection in [*self._idle, *self._heads]:
             self._close(connection)
-        for connection in self._busy:
+        for connection in list(self._busy):
             connection.http.last = True
         end = time.monotonic() + self._settings.stop_timeout
         while self._busy and self._stops < 2 and time.monotonic() < end:
@@ -251,7 +278,7 @@ class WSGIServer:
 
     def _close_all(self) -> None:
         self._selector.close()
-        for connection in [*self._idle, *self._heads, *self._leaving, *self._busy]:
+        for connection in [*self._watched, *self._busy]:
             connection.sock.close()
         self._bell.close()
         self._rope.close()

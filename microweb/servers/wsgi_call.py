@@ -15,8 +15,6 @@ from types import TracebackType
 from typing import Any
 from wsgiref.util import FileWrapper, is_hop_by_hop
 
-import h11
-
 from .access import log_failure
 from .connection import ClientLeft, Connection, tells_of_client
 from .environ import Environ, environ_of
@@ -190,6 +188,8 @@ class _Body(io.RawIOBase):
 
 
 _STATUS = re.compile(r"([2-5][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.1
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110, section 5.5
 
 
 def _checked(status: str, headers: list[tuple[str, str]]) -> tuple[int, bytes, RawHeaders]:
@@ -204,10 +204,11 @@ def _checked(status: str, headers: list[tuple[str, str]]) -> tuple[int, bytes, R
     for name, value in headers:
         if not (isinstance(name, str) and isinstance(value, str)):
             raise TypeError(f"the header {name!r}: {value!r} is not made of two str")
+        if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
+            raise ValueError(f"the header {name!r}: {value!r} has a character that cannot be sent")
         if is_hop_by_hop(name):
             raise ValueError(f"the header {name!r} is the server's (PEP 3333, hop-by-hop)")
-        raw.append((name.encode("latin-1"), value.encode("latin-1")))
-    h11.Response(status_code=200, headers=raw)  # raises for what is no name, or no value
+        raw.append((name.encode("ascii"), value.strip(" \t").encode("latin-1")))
     return int(found[1]), found[2].encode("latin-1"), raw
 
 
