@@ -65,7 +65,8 @@ class ASGIServer:
         """
         self._stops += 1
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._heed)
+            with suppress(RuntimeError):  # it has ended already
+                self._loop.call_soon_threadsafe(self._heed)
 
     def _heed(self) -> None:
         if self._is_serving and self._stops == 1:
@@ -77,6 +78,8 @@ class ASGIServer:
         """Begin the application, accept and answer until `stop` is called, and end it."""
         self._loop = asyncio.get_running_loop()
         self._main = asyncio.current_task()
+        if self._stops:
+            return
         await self._lifespan.startup()
         announce(self._listener, "ASGI")
         self._is_serving = True
@@ -197,7 +200,7 @@ class ASGIServer:
         self._listener.close()
         log_stop(len(self._busy))
         for stream in self._idle:
-            stream.changed.give()
+            stream.abort()
         for stream in self._busy:
             stream.http.last = True
         for call in self._websockets:

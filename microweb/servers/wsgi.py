@@ -217,7 +217,7 @@ class WSGIServer:
             self._ring()
 
     def _ring(self) -> None:
-        with suppress(BlockingIOError):  # it rings already
+        with suppress(OSError):  # it rings already, or nobody is there any more
             self._rope.send(b"!")
 
     def _heed(self) -> None:
