@@ -237,7 +237,7 @@ def test_after_the_response_there_is_nothing_but_a_disconnect() -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            waiting = asyncio.create_task(receive_twice(receive))  # type: ignore[arg-type]
+            waiting = asyncio.create_task(receive_twice(receive))
             await asyncio.sleep(0)
             await send(START)
             await send(body(b"response"))

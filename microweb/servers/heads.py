@@ -41,10 +41,11 @@ class Refusal(OSError):
     which reads a broken body may handle it as such.
     """
 
-    def __init__(self, status: int, why: str) -> None:
+    def __init__(self, status: int, why: str, headers: RawHeaders | None = None) -> None:
         super().__init__(why)
         self.status = status
         self.why = why
+        self.headers = headers or []
 
 
 FAILED = Refusal(500, "The application failed; the server's log says how.")

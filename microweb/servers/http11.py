@@ -225,6 +225,7 @@ class HTTP11:
         headers = [
             (b"Content-Type", b"text/plain; charset=utf-8"),
             (b"Content-Length", b"%d" % len(body)),
+            *refusal.headers,
         ]
         return self.head(refusal.status, headers) + self.piece(body) + self.end()
 

@@ -144,6 +144,10 @@ class Stream(asyncio.Protocol):
         """Close the connection, and forget what has not been sent."""
         self._transport.abort()
 
+    def close(self) -> None:
+        """Close the connection, once what was sent is out."""
+        self._transport.close()
+
     async def leave(self, timeout: float) -> None:
         """Close a connection whose client may still be sending (RFC 9112, section 9.6).
 
@@ -160,7 +164,7 @@ class Stream(asyncio.Protocol):
                         await self.change()
         except (TimeoutError, OSError):
             pass
-        self._transport.close()
+        self.close()
 
 
 class Signal:

@@ -24,7 +24,7 @@ from .scope import Scope, websocket_scope_of
 from .settings import Settings
 from .stream import Signal, Stream
 
-NORMAL, PROTOCOL_ERROR, TOO_BIG, INTERNAL_ERROR, RESTART = 1000, 1002, 1009, 1011, 1012
+NORMAL, TOO_BIG, INTERNAL_ERROR, RESTART = 1000, 1009, 1011, 1012
 NO_CODE, LOST = 1005, 1006  # never sent: what a side that has heard none says to itself
 WAITING = 16  # messages that wait for the application at most; then the client has to
 CLOSE_TIMEOUT = 5.0  # seconds for the client to answer a close
@@ -89,8 +89,10 @@ class WebSocketCall:
             self._protocol.initiate_upgrade_connection(self._request.headers, target)
             [request] = self._protocol.events()
         except RemoteProtocolError as error:
-            status = getattr(error.event_hint, "status_code", 400)
-            raise Refusal(status, f"This is no WebSocket handshake: {error}.") from None
+            hint = error.event_hint
+            assert isinstance(hint, events.RejectConnection)
+            why = f"This is no WebSocket handshake: {error}."
+            raise Refusal(hint.status_code, why, list(hint.headers)) from None
         assert isinstance(request, events.Request)
         return request.subprotocols
 
@@ -173,13 +175,14 @@ class WebSocketCall:
     async def _listen(self) -> None:
         """Take what comes, as far as the application takes it up, until nothing will."""
         try:
-            while self._state != "lost":
+            while self._state != "lost" or self._protocol.state is ConnectionState.LOCAL_CLOSING:
                 if len(self._inbox) >= WAITING and self._state == "open":
                     await self._taken.wait()
                 elif data := self._http.take():
                     await self._take(data)
                 elif self._stream.is_over:
                     self._hang_up(LOST)
+                    break
                 else:
                     await self._wait()
         except ClientLeft:
@@ -201,27 +204,27 @@ class WebSocketCall:
                 await self._stream.send(self._protocol.send(events.Ping()))
 
     async def _take(self, data: bytes) -> None:
-        try:
-            self._protocol.receive_data(data)
-            for event in self._protocol.events():
-                await self._hear(event)
-        except RemoteProtocolError as error:
-            code = getattr(error.event_hint, "code", PROTOCOL_ERROR)
-            await self._close(code, str(error))
-            self._hang_up(code)
+        self._protocol.receive_data(data)
+        for event in self._protocol.events():
+            await self._hear(event)
 
     async def _hear(self, event: events.Event) -> None:
         if isinstance(event, events.TextMessage | events.BytesMessage):
             await self._hear_part(event)
         elif isinstance(event, events.Ping):
-            await self._stream.send(self._protocol.send(event.response()))
+            if self._state == "open":
+                await self._stream.send(self._protocol.send(event.response()))
         elif isinstance(event, events.CloseConnection):
             if self._protocol.state is ConnectionState.REMOTE_CLOSING:
                 await self._stream.send(self._protocol.send(event.response()))
+            else:  # wsproto's own, of what is no frame; or the answer to ours
+                await self._close(event.code, event.reason or "")
             self._hang_up(event.code or NO_CODE, event.reason or "")
 
     async def _hear_part(self, event: events.TextMessage | events.BytesMessage) -> None:
         """A message may come in frames, and a frame in pieces; the application gets it whole."""
+        if self._state != "open":
+            return  # it comes too late
         self._parts.append(event.data)
         self._size += len(event.data)
         if self._size > self._settings.max_message:
@@ -233,9 +236,8 @@ class WebSocketCall:
             else:
                 message = {"bytes": b"".join(self._parts)}  # type: ignore[arg-type]
             self._parts, self._size = [], 0
-            if self._state == "open":
-                self._inbox.append({"type": "websocket.receive", **message})
-                self._came.give()
+            self._inbox.append({"type": "websocket.receive", **message})
+            self._came.give()
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -275,6 +277,8 @@ class WebSocketCall:
         if self._listening is not None:
             await asyncio.wait({self._listening}, timeout=CLOSE_TIMEOUT)
             self._listening.cancel()
+        if self._protocol.state is ConnectionState.CLOSED:
+            self._stream.close()  # both have said so (RFC 6455, section 7.1.1)
 
 
 State = Literal["new", "connecting", "denying", "open", "closing", "lost"]
