@@ -34,7 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
 pytest_plugins = ["tests.browser", "tests.parity"]
 
 # What they ask of a process, only Linux tells (proc(5)).
-collect_ignore = [] if sys.platform == "linux" else ["test_disconnects.py", "test_memory.py"]
+_OF_LINUX = ["test_disconnects.py", "test_memory.py", "test_server_load.py"]
+collect_ignore = [] if sys.platform == "linux" else _OF_LINUX
 
 Protocol = Literal["wsgi", "asgi"]
 Connect = Callable[..., TestClient]

@@ -1,4 +1,4 @@
-"""What Linux tells of another process: the memory it takes, and the files it holds open."""
+"""What Linux tells of another process: its memory, its open files, its threads and its work."""
 
 from __future__ import annotations
 
@@ -18,6 +18,23 @@ def begin_peak(pid: int) -> int:
 def peak(pid: int) -> int:
     """The most resident memory that a process has had since `begin_peak`, in bytes."""
     return _memory(pid, "VmHWM")
+
+
+def resident(pid: int) -> int:
+    """The resident memory of a process, in bytes."""
+    return _memory(pid, "VmRSS")
+
+
+def threads(pid: int) -> int:
+    """How many threads a process has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def worked(pid: int) -> float:
+    """The seconds that a process has kept a processor busy, all threads and the kernel for it."""
+    # After the name, which may have anything in it: utime and stime are fields 14 and 15.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def open_files(pid: int) -> list[str]:

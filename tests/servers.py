@@ -25,9 +25,25 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "gunicorn gthread": (*GUNICORN, "--worker-class", "gthread", "--threads", "8"),
     "gunicorn asgi": (*GUNICORN, "--worker-class", "asgi"),
     "uvicorn": ("uvicorn", "--host", HOST, "--port", "0"),
+    "microweb wsgi": ("microweb", "run", "--wsgi", "--port", "0"),
+    "microweb asgi": ("microweb", "run", "--asgi", "--port", "0"),
+    "wsgiref": ("tests.benchmarks.development", "wsgiref"),
+    "werkzeug": ("tests.benchmarks.development", "werkzeug"),
     "uvicorn wsgi": ("uvicorn", "--host", HOST, "--port", "0", "--interface", "wsgi"),
+    "waitress": ("waitress", f"--listen={HOST}:0"),
+    "hypercorn": ("hypercorn", "--bind", f"{HOST}:0"),
 }
-_LISTENING = re.compile(r"(?:Listening at|running on):? http://127\.0\.0\.1:(\d+)")
+# The door of an application that each of them is pointed at.
+DOORS = {
+    "gunicorn sync": "wsgi",
+    "gunicorn gthread": "wsgi",
+    "gunicorn asgi": "asgi",
+    "uvicorn": "asgi",
+    "uvicorn wsgi": "wsgi",
+    "microweb wsgi": "wsgi",
+    "microweb asgi": "asgi",
+}
+_LISTENING = re.compile(r"(?:Listening at|[Rr]unning on|Serving on):? http://127\.0\.0\.1:(\d+)")
 
 
 class Server:

@@ -29,6 +29,10 @@ def show(request, id):
     return str(id)
 
 
+def old(environ, start_response):
+    return []
+
+
 wsgi = site.wsgi
 asgi = site.asgi
 """
@@ -53,8 +57,6 @@ def test_routes_tells_of_websockets_and_of_what_is_mounted(tmp_path: Path) -> No
         "@site.websocket('/chat')",
         "async def chat(ws):",
         "    await ws.accept()",
-        "def old(environ, start_response):",
-        "    return []",
         "site.mount('/old', wsgi=old)",
     ]
     with (tmp_path / "shop.py").open("a") as shop:
@@ -62,8 +64,8 @@ def test_routes_tells_of_websockets_and_of_what_is_mounted(tmp_path: Path) -> No
     assert microweb("routes", "shop:site").stdout.splitlines() == [
         "GET         /                home    home (shop.py:8)",
         "GET DELETE  /items/{id:int}  item    show (shop.py:13)",
-        "WEBSOCKET   /chat            chat    chat (shop.py:20)",
-        "(all)       /old/...         (wsgi)  old (shop.py:23)",
+        "WEBSOCKET   /chat            chat    chat (shop.py:24)",
+        "(all)       /old/...         (wsgi)  old (shop.py:18)",
     ]
 
 
@@ -80,12 +82,17 @@ def test_routes_prints_the_route_table_of_an_app_or_a_door(target: str) -> None:
 @pytest.mark.parametrize(
     ("target", "complaint"),
     [
-        ("shop", "'shop' is not module:attribute"),
+        (
+            "shop",
+            "not module:attribute; did you mean shop:site, shop:old, shop:wsgi or shop:asgi?",
+        ),
         ("shop:", "'shop:' is not module:attribute"),
         ("shopp:site", "no module 'shopp'"),
         ("shop.sub:site", "no module 'shop.sub'"),
         ("shop:sight", "there is no 'sight'"),
-        ("shop:word", "is a str; give an App, its .wsgi or its .asgi"),
+        ("shop:word", "only a microweb App has a table of routes that could be printed here."),
+        ("shop:word", "shop:word is neither a WSGI nor an ASGI application: a str, which cannot"),
+        ("shop:old", "shop:old is a WSGI application: a function with (environ, start_response)."),
     ],
 )
 def test_a_wrong_target_is_named_with_what_is_wrong(target: str, complaint: str) -> None:
@@ -101,11 +108,24 @@ def test_an_error_inside_the_module_is_shown_whole() -> None:
 
 
 def test_help_and_version_fit_a_terminal() -> None:
-    for option in ("--help", "--version"):
-        ran = microweb(option)
+    for command in ([], ["run"], ["routes"], ["doctor"]):
+        ran = microweb(*command, "--help")
         assert ran.exit_code == 0
         assert "microweb" in ran.stdout
+        assert max(map(len, ran.stdout.splitlines())) <= 80
         assert "..." not in ran.stdout.replace("[ARGS]...", "")
+    assert microweb("--version").stdout.startswith("microweb, version ")
+
+
+def test_the_table_of_routes_is_printed_without_any_server() -> None:
+    program = (
+        "import sys\n"
+        "from microweb.cli import main\n"
+        "main(['routes', 'shop:site'], standalone_mode=False)\n"
+        "assert not any(name.startswith('microweb.servers') for name in sys.modules)\n"
+        "assert not any(name.startswith('microweb.doctor') for name in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
 
 
 def test_the_module_is_the_command_too() -> None:

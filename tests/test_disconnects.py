@@ -27,6 +27,8 @@ SERVERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "gunicorn sync": ("tests.disconnect_app:wsgi", ()),
     "gunicorn gthread": ("tests.disconnect_app:wsgi", ("--threads", str(THREADS))),
     "uvicorn": ("tests.disconnect_app:asgi", ("--ws", "wsproto")),
+    "microweb wsgi": ("tests.disconnect_app:wsgi", ("--threads", str(THREADS))),
+    "microweb asgi": ("tests.disconnect_app:asgi", ()),
 }
 
 
@@ -243,7 +245,7 @@ def test_a_client_may_leave_in_the_middle_of(
 
 @pytest.mark.parametrize("leave", [reset, finish])
 @pytest.mark.parametrize("scenario", HANDLED_BY_ASGI)
-@pytest.mark.parametrize("running", ["uvicorn"], indirect=True)
+@pytest.mark.parametrize("running", ["uvicorn", "microweb asgi"], indirect=True)
 def test_through_asgi_a_client_may_leave_in_the_middle_of(
     running: Running, scenario: str, leave: Leave, tmp_path: Path
 ) -> None:

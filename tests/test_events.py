@@ -24,7 +24,7 @@ from microweb.gateways import pings
 from microweb.testing import TestClient
 
 from .conftest import CHECKERS, Connect, Protocol
-from .servers import PATIENCE, Server, serving, until
+from .servers import DOORS, PATIENCE, Server, serving, until
 
 FORMS = ["plain", "async"]
 SECONDS = 20  # until a test that hangs is given up
@@ -936,16 +936,21 @@ def test_a_request_that_holds_the_only_worker_knows_it(
 
 # --- Real servers -------------------------------------------------------------------------
 
-CAN_WAIT = {"gunicorn sync": False, "gunicorn gthread": True, "uvicorn": True}
+CAN_WAIT = {
+    "gunicorn sync": False,
+    "gunicorn gthread": True,
+    "uvicorn": True,
+    "microweb wsgi": True,
+    "microweb asgi": True,
+}
 
 
 @pytest.mark.parametrize("kind", CAN_WAIT)
 def test_a_real_server_notices_by_the_pings_that_the_client_of_a_silent_stream_has_left(
     kind: str, tmp_path: Path
 ) -> None:
-    door = "asgi" if kind == "uvicorn" else "wsgi"
     with (
-        serving(kind, f"tests.live_events:{door}", tmp_path) as server,
+        serving(kind, f"tests.live_events:{DOORS[kind]}", tmp_path) as server,
         httpx.Client(timeout=PATIENCE, headers={"connection": "close"}) as http,
     ):
         for form in FORMS:

@@ -29,7 +29,7 @@ from microweb.testing import TestClient
 
 from .asgi_validator import validator as asgi_validator
 from .conftest import CHECKERS, Connect, Protocol
-from .servers import PATIENCE, Server, read_head, serving, until
+from .servers import DOORS, PATIENCE, Server, read_head, serving, until
 
 both_kinds = pytest.mark.parametrize("kind", ["def", "async def"])
 both_forms = pytest.mark.parametrize("form", ["generator", "async"])
@@ -1031,7 +1031,7 @@ def test_an_app_without_files_does_not_import_them() -> None:
 # --- Real servers ----------------------------------------------------------------------------
 
 TWENTY = 20 * 1024 * 1024
-KINDS = ["gunicorn sync", "gunicorn gthread", "gunicorn asgi", "uvicorn", "uvicorn wsgi"]
+OF_ITSELF = ("gunicorn sync", "gunicorn gthread", "microweb wsgi")  # through wsgi.file_wrapper
 
 
 @pytest.fixture(scope="module")
@@ -1042,7 +1042,7 @@ def download(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=DOORS)
 def kind(request: pytest.FixtureRequest) -> str:
     """The kind of this run's server."""
     return request.param  # type: ignore[no-any-return]
@@ -1050,10 +1050,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def server(kind: str, download: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    door = "asgi" if kind in ("uvicorn", "gunicorn asgi") else "wsgi"
     environment = {"FILES_APP_FILE": str(download)}
     folder = tmp_path_factory.mktemp("server")
-    with serving(kind, f"tests.files_app:{door}", folder, environment=environment) as server:
+    with serving(kind, f"tests.files_app:{DOORS[kind]}", folder, environment=environment) as server:
         yield server
 
 
@@ -1095,8 +1094,8 @@ def test_a_client_that_leaves_does_not_keep_a_file_open(server: Server, http: ht
     until("it is closed", lambda: http.get("/open").json() == {"open": 0}, server.log)
 
 
-def test_gunicorn_sends_files_itself(kind: str, http: httpx.Client) -> None:
+def test_a_server_sends_files_itself_where_it_can(kind: str, http: httpx.Client) -> None:
     for _ in range(2):
         http.get("/file")
     answers = http.get("/answers").json()
-    assert ("FileWrapper" in answers) == (kind in ("gunicorn sync", "gunicorn gthread"))
+    assert ("FileWrapper" in answers) == (kind in OF_ITSELF)

@@ -66,8 +66,8 @@ FORBIDDEN = {
     "microweb.servers.http11": ("asyncio", "socket", "threading"),
     "microweb.servers.wsgi": ("asyncio", "microweb.servers.asgi", "microweb.servers.stream"),
     "microweb.servers.wsgi_call": ("asyncio", "microweb.servers.asgi", "microweb.servers.stream"),
-    "microweb.servers.asgi": ("threading", "microweb.servers.wsgi", "microweb.servers.threads"),
-    "microweb.servers.asgi_call": ("threading", "microweb.servers.wsgi", "microweb.servers.threads"),
+    "microweb.servers.asgi": ("threading", "microweb.servers.wsgi"),
+    "microweb.servers.asgi_call": ("threading", "microweb.servers.wsgi"),
 }
 
 # The one place where the two doors are hung: lazily, in App.wsgi and App.asgi.

@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from .servers import PATIENCE, Server, is_written, serving, until
+from .servers import DOORS, PATIENCE, Server, is_written, serving, until
 
 both_kinds = pytest.mark.parametrize("kind", ["wsgi", "asgi"])
 
-SERVERS = {"gunicorn sync": "wsgi", "gunicorn gthread": "wsgi", "uvicorn": "asgi"}
+SERVERS = ["gunicorn sync", "gunicorn gthread", "uvicorn", "microweb wsgi", "microweb asgi"]
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -20,7 +20,7 @@ def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A running server of each kind over live_mounts."""
-    target = f"tests.live_mounts:{SERVERS[request.param]}"
+    target = f"tests.live_mounts:{DOORS[request.param]}"
     with serving(request.param, target, tmp_path_factory.mktemp("mounts")) as running:
         yield running
 
@@ -73,7 +73,7 @@ def test_a_client_that_leaves_a_real_server_closes_the_stream(
 def test_a_real_server_begins_and_ends_a_mounted_life(kind: str, tmp_path: Path) -> None:
     marks = tmp_path / "life"
     options = ("-c", "python:microweb.gunicorn_conf") if "gunicorn" in kind else ()
-    target = f"tests.live_mounts:{SERVERS[kind]}"
+    target = f"tests.live_mounts:{DOORS[kind]}"
     environment = {"LIVE_MOUNTS_LIFE": str(marks)}
     with serving(kind, target, tmp_path, options, environment) as running:
         until("the mounted application has started", marks.exists, running.log)

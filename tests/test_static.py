@@ -18,7 +18,7 @@ from microweb.static import REFUSED, Directory
 from microweb.testing import TestClient
 
 from .conftest import CHECKERS, Connect, Protocol
-from .servers import PATIENCE, serving
+from .servers import DOORS, PATIENCE, serving
 
 SECRET = b"nobody may read this"
 PUBLIC = {
@@ -466,14 +466,13 @@ def test_the_whole_disk_may_be_served_if_somebody_wants_that(folder: Path) -> No
 # --- Real servers ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["gunicorn gthread", "uvicorn"])
+@pytest.mark.parametrize("kind", ["gunicorn gthread", "uvicorn", "microweb wsgi", "microweb asgi"])
 def test_no_raw_target_leads_out(
     kind: str, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    door = "asgi" if kind == "uvicorn" else "wsgi"
     environment = {"FILES_APP_FILE": str(folder / "site.css"), "FILES_APP_FOLDER": str(folder)}
     log = tmp_path_factory.mktemp("server")
-    with serving(kind, f"tests.files_app:{door}", log, environment=environment) as server:
+    with serving(kind, f"tests.files_app:{DOORS[kind]}", log, environment=environment) as server:
 
         def ask(target: str) -> bytes:
             with server.connect() as connection:

@@ -17,9 +17,9 @@ from wsproto.connection import ConnectionState
 
 from .servers import PATIENCE, Server, serving, until
 
-KINDS = ["uvicorn", "gunicorn asgi"]
+KINDS = ["uvicorn", "gunicorn asgi", "microweb asgi"]
 TARGET = "tests.live_websocket:asgi"
-OPTIONS = {"uvicorn": ("--ws", "wsproto", "--ws-max-size", "2000000"), "gunicorn asgi": ()}
+OPTIONS = {"uvicorn": ("--ws", "wsproto", "--ws-max-size", "2000000")}
 
 Serve = Callable[[str], Server]
 
@@ -95,7 +95,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 
         def get(kind: str) -> Server:
             if kind not in running:
-                running[kind] = stack.enter_context(serving(kind, TARGET, folder, OPTIONS[kind]))
+                running[kind] = stack.enter_context(
+                    serving(kind, TARGET, folder, OPTIONS.get(kind, ()))
+                )
             return running[kind]
 
         yield get
@@ -179,8 +181,9 @@ def test_the_clients_close_is_answered(server: Server) -> None:
         assert client.closing().code in (4000, 1000)
 
 
-def test_a_refusal_is_a_response(serve: Serve) -> None:
-    with Client(serve("uvicorn"), "/refuses") as client:
+@pytest.mark.parametrize("kind", ["uvicorn", "microweb asgi"])
+def test_a_refusal_is_a_response(serve: Serve, kind: str) -> None:
+    with Client(serve(kind), "/refuses") as client:
         rejected = client.next()
         assert isinstance(rejected, events.RejectConnection)
         assert rejected.status_code == 401
@@ -238,13 +241,16 @@ def test_too_large_a_message_is_refused_by_the_server(serve: Serve, tmp_path: Pa
     assert "RuntimeError" not in server.log()
 
 
+@pytest.mark.parametrize(("kind", "status"), [("uvicorn", -signal.SIGTERM), ("microweb asgi", 0)])
 @pytest.mark.parametrize("how", ["receives", "sends", "waits"])
-def test_a_server_that_stops_ends_its_conversations(how: str, tmp_path: Path) -> None:
+def test_a_server_that_stops_ends_its_conversations(
+    how: str, kind: str, status: int, tmp_path: Path
+) -> None:
     ended = tmp_path / "ended"
-    with serving("uvicorn", TARGET, tmp_path, OPTIONS["uvicorn"]) as server:
+    with serving(kind, TARGET, tmp_path, OPTIONS.get(kind, ())) as server:
         with opened(Client(server, f"/marked/{how}?ended={ended}")) as client:
             assert client.message() == "begun"
-            assert server.stop() == -signal.SIGTERM
+            assert server.stop() == status
         assert ended.exists()
 
 
@@ -261,6 +267,7 @@ HANDSHAKE = {
     [
         ("gunicorn sync", "tests.live_websocket:wsgi", (), "WSGI cannot carry one"),
         ("gunicorn gthread", "tests.live_websocket:wsgi", (), "WSGI cannot carry one"),
+        ("microweb wsgi", "tests.live_websocket:wsgi", (), "WSGI cannot carry one"),
         ("uvicorn", TARGET, ("--ws", "none"), "no WebSocket library"),
     ],
 )

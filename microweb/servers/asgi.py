@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
@@ -20,13 +21,21 @@ from .asgi_call import Application, ASGICall
 from .connection import ClientLeft
 from .heads import Refusal, Request
 from .lifespan import Lifespan
-from .listening import announce, listen, no_descriptor_left, stop_signals
+from .listening import (
+    GRACE,
+    announce,
+    listen,
+    most_connections,
+    no_descriptor_left,
+    stop_signals,
+)
 from .scope import scope_of
 from .settings import Settings
 from .stream import Stream
 from .websocket import WebSocketCall, wants_websocket
 
 LEAVE_TIMEOUT = 2.0  # seconds
+WAIT = 0.01  # seconds, where all connections are busy, until one of them may be over
 
 
 def serve(app: Application, settings: Settings) -> None:
@@ -48,7 +57,7 @@ class ASGIServer:
         self._settings = settings
         self._listener = listener
         self._lifespan = Lifespan(app)
-        self._idle: dict[Stream, None] = {}  # those that wait for a request, in order
+        self._idle: dict[Stream, float] = {}  # who waits for a request, and since when, in order
         self._busy: set[Stream] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._websockets: set[WebSocketCall] = set()
@@ -97,19 +106,27 @@ class ASGIServer:
         while True:
             try:
                 sock, _ = await loop.sock_accept(self._listener)
-                await loop.connect_accepted_socket(self._stream, sock)
+                await self._take(sock)
             except OSError as error:
                 if no_descriptor_left(error) and not self._make_room():
-                    await asyncio.sleep(0.01)  # all are busy: let them go on
+                    await asyncio.sleep(WAIT)
                 await asyncio.sleep(0)  # in which what made room is really closed
 
-    def _stream(self) -> Stream:
-        return Stream(self._settings, self._connected)
+    async def _take(self, sock: socket.socket) -> None:
+        """Make a Stream of a connection, as soon as there is room for it."""
+        try:
+            while not self._has_room():
+                await asyncio.sleep(WAIT)
+            # What is sent here is whole; the kernel need not wait for more of it. (asyncio sees
+            # to that only where a socket names its protocol, as an accepted one does not.)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().connect_accepted_socket(self._stream, sock)
+        except BaseException:
+            sock.close()
+            raise
 
-    def _connected(self, stream: Stream) -> None:
-        if len(self._idle) + len(self._busy) >= self._settings.max_connections:
-            self._make_room()
-        self._begin(self._converse(stream))
+    def _stream(self) -> Stream:
+        return Stream(self._settings, lambda stream: self._begin(self._converse(stream)))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it in a task, of which the server keeps hold until it is done."""
@@ -117,13 +134,22 @@ class ASGIServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _has_room(self) -> bool:
+        """Whether another connection may be served; if need be, room is made for it."""
+        most = most_connections(self._settings)
+        while len(self._idle) + len(self._busy) >= most:
+            if not self._make_room():
+                return False
+        return True
+
     def _make_room(self) -> bool:
         """Close the connection that has been idle longest; False where none is."""
         idlest = next(iter(self._idle), None)
-        if idlest is not None:
-            del self._idle[idlest]
-            idlest.abort()
-        return idlest is not None
+        if idlest is None or time.monotonic() < self._idle[idlest] + GRACE:
+            return False
+        del self._idle[idlest]
+        idlest.abort()
+        return True
 
     # --- a connection, from its first request to its last -----------------------------------
 
@@ -144,7 +170,9 @@ class ASGIServer:
             raise
         finally:
             self._busy.discard(stream)
+        self._idle[stream] = time.monotonic()
         await stream.leave(LEAVE_TIMEOUT)
+        self._idle.pop(stream, None)
 
     async def _next_request(self, stream: Stream) -> Request | None:
         """The next request, when its head is whole; None where no other will come.
@@ -152,7 +180,7 @@ class ASGIServer:
         Raises Refusal for what is none, and for one that takes too long.
         """
         http, settings = stream.http, self._settings
-        self._idle[stream] = None
+        self._idle[stream] = time.monotonic()
         try:
             if not http.unread:
                 async with asyncio.timeout(settings.idle_timeout):

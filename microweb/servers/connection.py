@@ -17,6 +17,8 @@ from .settings import KIB, Settings
 from .threads import Threads
 
 RECEIVED_AT_ONCE = 64 * KIB
+# Unlike epoll and kqueue, poll takes no descriptor of its own, of which there may be none left.
+Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 REST = 0.01  # seconds that a thread stays with its connection, in case another request follows
 
 
@@ -153,7 +155,7 @@ class Connection:
         with (
             self._threads.aside(),
             self._writing as seconds,
-            selectors.DefaultSelector() as selector,
+            Selector() as selector,
         ):
             selector.register(self.sock, selectors.EVENT_WRITE)
             if not selector.select(seconds):

@@ -66,6 +66,19 @@ def check_head(unread: bytearray, seen: int, size: int, settings: Settings) -> N
         raise Refusal(431, f"The head is over {settings.max_head} bytes.")
 
 
+def check_trailers(read: bytes) -> None:
+    """Refuse what h11 takes behind the last chunk: LF without CR, folded lines, controls.
+
+    `read` ends where the body does. Were the LF of `0 CR LF LF` a line's end here, and none to
+    a proxy before this server, the two would not agree on where the next request begins, and
+    one could be smuggled past the other (RFC 9112, section 11.2). Raises Refusal.
+    """
+    last_chunk = _LAST_CHUNK.match(read)
+    for fault, why in _FAULTS:
+        if fault.search(read, last_chunk.end() if last_chunk else 0):
+            raise Refusal(400, why)
+
+
 def request_of(event: h11.Request, settings: Settings) -> Request:
     """The request that a head is, if it is one for this server. Raises Refusal if it is not."""
     method, version = event.method.decode("ascii"), event.http_version.decode("ascii")
@@ -98,6 +111,10 @@ def check_size(size: int, settings: Settings) -> None:
 
 def _split_target(method: str, target: bytes) -> tuple[bytes | None, bytes, bytes]:
     """The authority, where there is one, the path and the query (RFC 9112, section 3.2)."""
+    if method == "CONNECT":
+        raise Refusal(501, "CONNECT is asked of proxies, and this is none.")
+    if b"#" in target:
+        raise Refusal(400, "A fragment is no part of a request's target.")
     if target.startswith(b"/") or (target == b"*" and method == "OPTIONS"):
         path, _, query = target.partition(b"?")
         return None, path, query
@@ -121,7 +138,7 @@ def phrase(status: int) -> bytes:
         return b""
 
 
-# What a head may not have in it, whatever else h11 makes of it.
+# What a head, or a trailer, may not have in it, whatever else h11 makes of it.
 _FAULTS = (
     (
         re.compile(rb"\A\x16\x03"),
@@ -129,7 +146,7 @@ _FAULTS = (
     ),
     (
         re.compile(rb"(?<!\r)\n|\r(?=[^\n])"),
-        "A line of the head does not end with CR LF (RFC 9112, section 2.2).",
+        "A line does not end with CR LF (RFC 9112, section 2.2).",
     ),
     (
         re.compile(rb"\n[ \t]"),
@@ -137,8 +154,11 @@ _FAULTS = (
     ),
     (
         re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"),
-        "There is a control character in the head (RFC 9110, section 5.5).",
+        "There is a control character in a line (RFC 9110, section 5.5).",
     ),
 )
-_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")  # RFC 3986, section 3.2.2, and a port
-_ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.IGNORECASE)
+_LAST_CHUNK = re.compile(rb".*\n0+(?:;[^\n]*)?[ \t]*(?=\r\n)", re.DOTALL)
+_HOST = re.compile(  # RFC 3986, section 3.2.2, and a port
+    rb"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*|\[[A-Za-z0-9.:%_~-]+\])(?::[0-9]*)?"
+)
+_ABSOLUTE = re.compile(rb"https?://([^/?]*)([^?]*)(?:\?(.*))?", re.IGNORECASE)

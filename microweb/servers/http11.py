@@ -18,6 +18,7 @@ from .heads import (
     Request,
     check_head,
     check_size,
+    check_trailers,
     phrase,
     refusal_of,
     request_of,
@@ -48,6 +49,7 @@ class HTTP11:
         self._method = ""
         self._length = 0  # of the request's body, where it is said in its head
         self._received = 0
+        self._reading = b""  # of a chunked body: what h11 was fed with last, behind a line's end
         self.body_is_over = False
         self._sendable: int | None = None  # bytes of the Content-Length that have not been sent
         self.is_bodiless = False  # the response has no body, whatever its head says
@@ -142,10 +144,14 @@ class HTTP11:
                     self.body_is_over = True
                 return bytes(event.data)
             if event is not h11.NEED_DATA:
+                check_trailers(self._reading.removesuffix(self._h11.trailing_data[0]))
                 self.body_is_over = True
             elif self._unread:
-                self._h11.receive_data(bytes(self._unread[:_MOUTHFUL]))
+                mouthful = bytes(self._unread[:_MOUTHFUL])
                 del self._unread[:_MOUTHFUL]
+                if not self._length:
+                    self._reading = b"\r\n" + self._h11.trailing_data[0] + mouthful
+                self._h11.receive_data(mouthful)
             elif self.client_is_done:
                 raise Refusal(400, "The body ended before its end.")
             else:

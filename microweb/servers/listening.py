@@ -13,6 +13,12 @@ from types import FrameType
 
 from .settings import CannotServe, Settings
 
+try:
+    import resource
+except ImportError:  # on Windows, which has no such limit
+    resource = None  # type: ignore[assignment]
+
+GRACE = 0.1  # seconds for which nobody counts as idle: a request may be on its way
 BACKLOG = 2048  # connections that the kernel holds until they are accepted
 _log = logging.getLogger("microweb.servers")
 
@@ -82,6 +88,16 @@ def stop_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def most_connections(settings: Settings) -> int:
+    """How many connections are kept at most, so that the application can open its files too."""
+    if resource is None:
+        return settings.max_connections
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return settings.max_connections
+    return min(settings.max_connections, max(limit // 2, limit - max(32, limit // 8)))
 
 
 def no_descriptor_left(error: OSError) -> bool:

@@ -19,7 +19,8 @@ class Settings:
     port: int = 8000  # 0: one that the kernel chooses
     root_path: str = ""  # where the application is mounted: SCRIPT_NAME, or root_path in ASGI
     threads: int = 40  # how many calls of a WSGI application run at once
-    max_connections: int = 4096  # beyond them, the one that has been idle longest is closed
+    # Beyond them the one that has been idle longest is closed; where none is, newcomers wait.
+    max_connections: int = 4096
 
     max_line: int = 8 * KIB  # of the request line: 414
     max_head: int = 64 * KIB  # of the request line and all header fields: 431

@@ -70,7 +70,10 @@ class Threads:
             self._idle -= 1
             self._job.notify()
         else:
-            threading.Thread(target=self._work, name="microweb-worker", daemon=True).start()
+            try:
+                threading.Thread(target=self._work, name="microweb-worker", daemon=True).start()
+            except RuntimeError:  # the system allows no more: one of those that are there will come
+                _log.warning("no more threads can be started; requests wait for those there are")
 
     def _may_take_a_job(self) -> bool:
         return bool(self._jobs) and self._running + self._returning < self._limit

@@ -32,6 +32,13 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._ends)
 
+    def longest(self, least: float) -> Connection | None:
+        """Who has waited longest, if it is `least` seconds or more."""
+        first = next(iter(self._ends), None)
+        if first is None or time.monotonic() < self._ends[first] - self._timeout + least:
+            return None
+        return first
+
     @property
     def end(self) -> float:
         """When the first one's time is up."""

@@ -27,7 +27,7 @@ from .stream import Signal, Stream
 NORMAL, TOO_BIG, INTERNAL_ERROR, RESTART = 1000, 1009, 1011, 1012
 NO_CODE, LOST = 1005, 1006  # never sent: what a side that has heard none says to itself
 WAITING = 16  # messages that wait for the application at most; then the client has to
-CLOSE_TIMEOUT = 5.0  # seconds for the client to answer a close
+CLOSE_TIMEOUT = 2.0  # seconds for the client to answer a close
 
 
 def wants_websocket(request: Request) -> bool:
@@ -121,6 +121,8 @@ class WebSocketCall:
         """
         if self._state == "lost":
             raise ClientLeft("has left the conversation")
+        if self._state == "new":
+            self._state = "connecting"  # Starlette refuses an unknown path without having listened
         act = _ACTS.get((self._state, message["type"]))
         if act is None:
             raise RuntimeError(f"{message['type']} cannot be sent: it is {self._state}")
@@ -277,8 +279,7 @@ class WebSocketCall:
         if self._listening is not None:
             await asyncio.wait({self._listening}, timeout=CLOSE_TIMEOUT)
             self._listening.cancel()
-        if self._protocol.state is ConnectionState.CLOSED:
-            self._stream.close()  # both have said so (RFC 6455, section 7.1.1)
+            self._stream.close()  # the server is the first to (RFC 6455, section 7.1.1)
 
 
 State = Literal["new", "connecting", "denying", "open", "closing", "lost"]

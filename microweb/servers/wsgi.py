@@ -21,13 +21,21 @@ from functools import partial
 from .access import Access, log_cut_off, log_stop
 from .connection import Connection
 from .heads import Refusal
-from .listening import announce, listen, no_descriptor_left, stop_signals
+from .listening import (
+    GRACE,
+    announce,
+    listen,
+    most_connections,
+    no_descriptor_left,
+    stop_signals,
+)
 from .settings import KIB, Settings
 from .threads import Threads
 from .waiting import Waiting
 from .wsgi_call import Application, WSGICall
 
 LEAVE_TIMEOUT = 2.0  # seconds
+WAIT = 0.01  # seconds, where all connections are busy, until one of them may be over
 
 
 def serve(app: Application, settings: Settings) -> None:
@@ -55,7 +63,7 @@ class WSGIServer:
         self._leaving = Waiting(LEAVE_TIMEOUT)  # for the client to read its last response
         self._busy: set[Connection] = set()
         self._answered: deque[Connection] = deque()
-        self._waiting = (self._idle, self._heads, self._leaving)
+        self._waiting = (self._leaving, self._idle, self._heads)  # who has to go first, if any
         self._watched: dict[Connection, Waiting] = {}
         self._bell, self._rope = socket.socketpair()  # rung by other threads, to end a wait
         self._rope.setblocking(False)
@@ -95,24 +103,33 @@ class WSGIServer:
 
     def _accept(self) -> None:
         """Take a connection that has been made; it has a socket of its own."""
+        if not self._has_room():
+            time.sleep(WAIT)
+            return
         try:
             sock, address = self._listener.accept()
             connection = Connection(sock, address, self._settings, self._threads)
         except OSError as error:  # else the client has thought better of it already
             if no_descriptor_left(error) and not self._make_room():
-                time.sleep(0.01)  # all are busy: let them go on
+                time.sleep(WAIT)
             return
-        if len(self._busy) + len(self._watched) >= self._settings.max_connections:
-            self._make_room()
         if self._threads.may_rest:
             # Most clients send at once: the thread that waits for it will answer it too.
             self._hand_over(connection, partial(self._answer, connection))
         else:
             self._read(connection)
 
+    def _has_room(self) -> bool:
+        """Whether another connection may be accepted; if need be, room is made for it."""
+        most = most_connections(self._settings)
+        while len(self._busy) + len(self._watched) >= most:
+            if not self._make_room():
+                return False
+        return True
+
     def _make_room(self) -> bool:
         """Close the connection that has been idle longest; False where none is."""
-        idlest = next(iter(self._idle), None) or next(iter(self._heads), None)
+        idlest = next(filter(None, (waiting.longest(GRACE) for waiting in self._waiting)), None)
         if idlest is not None:
             self._close(idlest)
         return idlest is not None

@@ -1,4 +1,4 @@
-"""The command: `python -m tests.benchmarks [streams] [bodies] [memory]`."""
+"""The command: `python -m tests.benchmarks [streams] [bodies] [memory] [servers]`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import bodies, memory, streams
+from . import bodies, memory, servers, streams
 
-BENCHMARKS = {"streams": streams.run, "bodies": bodies.run, "memory": memory.run}
+BENCHMARKS = {
+    "streams": streams.run,
+    "bodies": bodies.run,
+    "memory": memory.run,
+    "servers": servers.run,
+}
 
 
 def main(names: list[str]) -> int:
