@@ -293,6 +293,8 @@ def http() -> Iterator[httpx.Client]:
         ("gunicorn sync", "wsgi_app:app", "WSGI", "SERVER_SOFTWARE"),
         ("gunicorn gthread", "wsgi_app:app", "WSGI", "gunicorn.socket"),
         ("uvicorn", "asgi_app:app", "ASGI", "raw_path"),
+        ("microweb wsgi", "wsgi_app:app", "WSGI", "REQUEST_URI"),
+        ("microweb asgi", "asgi_app:app", "ASGI", "raw_path"),
     ],
 )
 def test_the_two_entry_files_serve_the_demo(

@@ -12,8 +12,16 @@ from importlib.metadata import version
 
 from microweb import Request
 
-# Servers that can be recognised by their package, which only its own command loads.
-SERVERS = ("uvicorn", "hypercorn", "granian", "daphne", "gunicorn", "waitress")
+# Servers that can be recognised by a module, which only their own command loads.
+SERVERS = {
+    "uvicorn": "uvicorn",
+    "hypercorn": "hypercorn",
+    "granian": "granian",
+    "daphne": "daphne",
+    "gunicorn": "gunicorn",
+    "waitress": "waitress",
+    "microweb.servers.asgi": "microweb",
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ def server_of(request: Request) -> tuple[str, str]:
         software = request.environ.get("SERVER_SOFTWARE")
         if software:
             return str(software), "The environ says so itself, under SERVER_SOFTWARE."
-    loaded = tuple(name for name in SERVERS if name in sys.modules)
+    loaded = tuple(package for module, package in SERVERS.items() if module in sys.modules)
     if not loaded:
         return "", f"The {native} does not name its server, and no known one is loaded."
     which = "the package" if len(loaded) == 1 else "the packages"
