@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 
 import microweb
 from microweb import App
+from microweb.cli import main
+from microweb.servers import sockets
 from microweb.testing import WebSocketRefused
 
 from .conftest import Connect, Protocol
@@ -152,3 +155,28 @@ def test_every_file_that_is_linked_is_there() -> None:
 def test_the_application_is_at_most_fifteen_lines_of_code() -> None:
     code = [line for line in blocks("python")[1].splitlines() if line.strip()]
     assert len(code) <= 15
+
+
+def test_the_client_of_the_echo_prints_what_the_readme_shows() -> None:
+    shown = next(block for block in blocks("text") if block.startswith("socket()"))
+    # What is shown there, test_sockets.py holds true.
+    assert textwrap.indent(shown, "    ") in (sockets.__doc__ or "")
+
+
+def test_the_commands_of_the_small_servers_are_there() -> None:
+    commands = [line.split() for block in blocks("sh") for line in block.splitlines()]
+    named = {words[1] for words in commands if words[0] == ".venv/bin/microweb"}
+    assert named == set(main.commands)
+    steps = {words[3] for words in commands if "microweb.servers.sockets" in words}
+    assert steps == {"echo", "client"}
+
+
+@pytest.mark.parametrize("door", ["--asgi", "--wsgi"])
+def test_microweb_run_serves_the_application_of_your_own_by_its_name(
+    folder: Path, door: str
+) -> None:
+    kind = f"microweb {door.removeprefix('--')}"
+    with serving(kind, "hello:site", folder, environment={"PYTHONPATH": str(folder)}) as server:
+        assert httpx.get(server.url + "/hello/you").json() == {"hello": "you", "door": door[2:]}
+        server.stop()
+        assert server.log().count("the end") == 1
