@@ -157,7 +157,7 @@ _FAULTS = (
         "There is a control character in a line (RFC 9110, section 5.5).",
     ),
 )
-_LAST_CHUNK = re.compile(rb".*\n0+(?:;[^\n]*)?[ \t]*(?=\r\n)", re.DOTALL)
+_LAST_CHUNK = re.compile(rb".*\n0+(?:[; \t][^\n]*)?(?=\r\n)", re.DOTALL)
 _HOST = re.compile(  # RFC 3986, section 3.2.2, and a port
     rb"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*|\[[A-Za-z0-9.:%_~-]+\])(?::[0-9]*)?"
 )
