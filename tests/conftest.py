@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -41,6 +42,20 @@ Protocol = Literal["wsgi", "asgi"]
 Connect = Callable[..., TestClient]
 
 CHECKERS: dict[str, Callable[[Any], Any]] = {"wsgi": wsgi_validator, "asgi": asgi_validator}
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_they_were() -> Iterator[None]:
+    """`microweb run`, called in a test's own process, sets up the log for a process of its own."""
+    before = [
+        (logger, logger.level, logger.propagate, logger.handlers[:])
+        for logger in map(logging.getLogger, ("microweb", "microweb.access", "microweb.servers"))
+    ]
+    yield
+    for logger, level, propagate, handlers in before:
+        logger.setLevel(level)
+        logger.propagate = propagate
+        logger.handlers[:] = handlers
 
 
 @pytest.fixture(params=["wsgi", "asgi"])

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -615,3 +619,66 @@ def test_a_stop_that_waits_no_longer_cancels_what_runs(
         assert held.cancelled.is_set()
         assert read_all(connection) == b""
     assert ("1 requests did not end in time" in caplog.text) == (why != "asked again")
+
+
+# --- what hostile or hasty clients do -----------------------------------------------------
+
+
+def test_a_body_that_comes_while_it_is_asked_for_is_received() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        time.sleep(0.05)  # the loop stands still, so that `send` lets the others go on first
+        await asyncio.sleep(0)
+        data = await whole_body(receive)
+        await send(START)
+        await send(body(data))
+
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n"
+    with serving(http(app)) as server, server.connect() as connection:
+        connection.sendall(head + b"Connection: close\r\n\r\n")
+        connection.sendall(b"abc")
+        assert b"3\r\nabc\r\n0\r\n\r\n" in read_all(connection)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of all connections")
+def test_connections_whose_clients_read_nothing_do_not_stay_open() -> None:
+    with serving(saying(START, body(b"x" * 40_000)), body_timeout=0.2) as server:
+        clients = [server.connect() for _ in range(5)]
+        for client in clients:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            with suppress(BlockingIOError):
+                for _ in range(2000):
+                    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        gone = tcp_connections(server.port)
+        until("the server has let them go", lambda: not gone())
+        for client in clients:
+            client.close()
+
+
+def tcp_connections(port: int) -> Callable[[], int]:
+    """How many connections of this port the server's side still holds open (proc(5))."""
+
+    def count() -> int:
+        here = f":{port:04X}"
+        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        fields = [line.split() for line in lines]
+        return sum(one[1].endswith(here) and one[3] == "01" for one in fields)
+
+    return count
+
+
+def test_an_error_whose_causes_go_in_a_circle_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError
+        try:
+            try:
+                raise KeyError("the cause")
+            except KeyError as error:
+                raise ValueError("the effect") from error
+        except ValueError as error:
+            raise error.__cause__ or error  # noqa: B904 - now each is in the other's chain
+
+    with serving(app) as server:
+        assert server.get()[0].startswith(b"HTTP/1.1 500 ")
+    assert "the cause" in failing_with(caplog)

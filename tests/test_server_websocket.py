@@ -378,3 +378,104 @@ def test_a_server_that_stops_says_so_to_both_sides() -> None:
         assert client.closing().code == 1012
         server.wait()
     assert codes == [1012]
+
+
+# --- what hostile or hasty clients do -----------------------------------------------------
+
+
+def test_frames_of_several_senders_never_mix() -> None:
+    size = 8_000_000
+
+    async def talk(receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        await asyncio.gather(
+            send({"type": "websocket.send", "bytes": b"x" * size}),
+            send({"type": "websocket.send", "text": "in between"}),
+        )
+        await receive()
+
+    with serving(Talking(talk)) as server, opened(talking_to(server)) as client:
+        client.send(events.Ping(b"ping"))
+        assert client.message() == b"x" * size
+        client.send(events.CloseConnection(1000))
+        others = [client.next(), client.next()]
+    assert {type(event) for event in others} <= {events.Pong, events.TextMessage}
+
+
+def test_an_application_that_has_closed_learns_that_a_silent_client_is_gone() -> None:
+    codes: list[int] = []
+
+    async def talk(receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        await send(CLOSE)
+        codes.append((await receive())["code"])
+
+    app = Talking(talk)
+    with serving(app, ping_interval=0.05) as server, opened(talking_to(server)):
+        assert app.ended.wait(PATIENCE)
+    assert codes == [1006]
+
+
+def test_an_application_that_has_not_decided_learns_that_the_client_has_left() -> None:
+    heard: list[str] = []
+
+    async def talk(receive: Receive, send: Send) -> None:
+        heard.append((await receive())["type"])
+        heard.append((await receive())["type"])
+
+    app = Talking(talk)
+    with serving(app) as server:
+        with server.connect() as connection:
+            connection.sendall(HANDSHAKE)
+            until("it is asked", lambda: bool(heard))
+        assert app.ended.wait(PATIENCE)
+    assert heard == ["websocket.connect", "websocket.disconnect"]
+
+
+def test_a_refusal_without_its_body_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
+    async def talk(receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+
+    with serving(Talking(talk)) as server:
+        assert server.ask(HANDSHAKE).startswith(b"HTTP/1.1 500 ")
+    assert "neither accepted" in failing_with(caplog)
+
+
+@pytest.mark.parametrize("line", [b"Host: xn--a-", b"Host: a\r\nSec-WebSocket-Protocol: \xe9"])
+def test_a_handshake_beyond_ascii_is_refused_and_nobody_s_failure(
+    line: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Talking(echo)
+    with serving(app) as server:
+        assert server.ask(HANDSHAKE.replace(b"Host: a", line)).startswith(b"HTTP/1.1 400 ")
+    assert app.scope == {}
+    assert not [record for record in caplog.records if record.levelno == logging.ERROR]
+
+
+def test_any_number_of_empty_fragments_makes_one_message() -> None:
+    with serving(Talking(echo)) as server, opened(talking_to(server)) as client:
+        client.connection.sendall(bytes([0x02, 0x80, 0, 0, 0, 0]))
+        client.connection.sendall(bytes([0x00, 0x80, 0, 0, 0, 0]) * 10_000)
+        client.connection.sendall(bytes([0x80, 0x81, 0, 0, 0, 0]) + b"!")
+        assert client.message() == b"!"
+
+
+def test_what_was_asked_for_before_the_acceptance_comes_after_it() -> None:
+    heard: list[Message] = []
+
+    async def talk(receive: Receive, send: Send) -> None:
+        await receive()
+        asked = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        await send(ACCEPT)
+        heard.append(await asked)
+
+    app = Talking(talk)
+    with serving(app) as server, opened(talking_to(server)) as client:
+        server.stop()
+        assert client.closing().code == 1012
+        assert app.ended.wait(PATIENCE)
+    assert heard[0]["code"] == 1012

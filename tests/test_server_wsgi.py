@@ -636,3 +636,30 @@ def test_a_second_stop_waits_for_nobody(
         server.wait()
         assert read_all(running) == b""
     assert "1 requests did not end in time" in caplog.text
+
+
+def test_clients_that_always_ask_again_do_not_keep_others_waiting() -> None:
+    stop = threading.Event()
+
+    def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", TEXT)
+        return [b"ok"]
+
+    def greedy(server: Small) -> None:
+        with server.connect() as connection:
+            while not stop.is_set():
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 50)
+                connection.recv(100_000)
+
+    with serving(app, threads=2) as server:
+        clients = [threading.Thread(target=greedy, args=(server,)) for _ in range(4)]
+        for client in clients:
+            client.start()
+        try:
+            for _ in range(20):
+                assert server.get()[1] == b"ok"
+            assert all(client.is_alive() for client in clients)
+        finally:
+            stop.set()
+            for client in clients:
+                client.join(PATIENCE)

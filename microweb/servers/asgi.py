@@ -23,6 +23,8 @@ from .heads import Refusal, Request
 from .lifespan import Lifespan
 from .listening import (
     GRACE,
+    LEAVE_TIMEOUT,
+    WAIT,
     announce,
     listen,
     most_connections,
@@ -33,9 +35,6 @@ from .scope import scope_of
 from .settings import Settings
 from .stream import Stream
 from .websocket import WebSocketCall, wants_websocket
-
-LEAVE_TIMEOUT = 2.0  # seconds
-WAIT = 0.01  # seconds, where all connections are busy, until one of them may be over
 
 
 def serve(app: Application, settings: Settings) -> None:

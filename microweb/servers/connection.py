@@ -28,9 +28,11 @@ class ClientLeft(OSError):
 
 def tells_of_client(error: BaseException | None) -> bool:
     """Whether an error of the application is only its way to say what we told it of the client."""
-    while error is not None:
+    seen: set[int] = set()  # a chain of causes may go round in a circle
+    while error is not None and id(error) not in seen:
         if isinstance(error, ClientLeft | Refusal):
             return True
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
     return False
 
@@ -144,7 +146,10 @@ class Connection:
             try:
                 sent = send(*arguments)
             except BlockingIOError:
-                self._wait_to_write()
+                try:
+                    self._wait_to_write()
+                except TimeoutError:
+                    raise ClientLeft("is hung up on, as it reads too slowly") from None
             except OSError as error:
                 raise ClientLeft(f"left before the response was over: {error}") from None
             else:
@@ -158,5 +163,4 @@ class Connection:
             Selector() as selector,
         ):
             selector.register(self.sock, selectors.EVENT_WRITE)
-            if not selector.select(seconds):
-                raise ClientLeft("is hung up on, as it reads too slowly")
+            selector.select(seconds)  # in vain, if patience ends here: then the next wait raises

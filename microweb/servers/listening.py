@@ -19,6 +19,8 @@ except ImportError:  # on Windows, which has no such limit
     resource = None  # type: ignore[assignment]
 
 GRACE = 0.1  # seconds for which nobody counts as idle: a request may be on its way
+WAIT = 0.01  # seconds, where all connections are busy, until one of them may be over
+LEAVE_TIMEOUT = 2.0  # seconds for a client to read its last response and hang up
 BACKLOG = 2048  # connections that the kernel holds until they are accepted
 _log = logging.getLogger("microweb.servers")
 

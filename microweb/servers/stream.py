@@ -27,6 +27,7 @@ class Stream(asyncio.Protocol):
         self.changed = Signal()  # something came, or will never come
         self.is_lost = False  # nothing can be sent any more
         self._settings = settings
+        self._enough = max(ENOUGH, settings.max_head)
         self._connected = connected
         self._writable = Signal()
         self._is_full = False
@@ -37,6 +38,9 @@ class Stream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        # `send` waits until the kernel has it all: what asyncio kept would be out of sight, and
+        # out of time, for as long as the client does not read it.
+        transport.set_write_buffer_limits(0)
         self.client = _address(transport.get_extra_info("peername"))
         self.server = _address(transport.get_extra_info("sockname"))
         self.begin()
@@ -44,7 +48,7 @@ class Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.http.receive(data)
-        if self.http.unread > ENOUGH:
+        if self.http.unread > self._enough:
             self._is_paused = True
             self._transport.pause_reading()
         self.changed.give()
@@ -87,7 +91,7 @@ class Stream(asyncio.Protocol):
 
     async def change(self) -> None:
         """Wait until something has come, or will not."""
-        if self._is_paused and self.http.unread <= ENOUGH and not self.is_lost:
+        if self._is_paused and self.http.unread <= self._enough and not self.is_lost:
             self._is_paused = False
             self._transport.resume_reading()
         await self.changed.wait()
@@ -100,6 +104,7 @@ class Stream(asyncio.Protocol):
         while (piece := self.http.next_piece()) is None:
             if ahead := self.http.go_ahead():
                 await self.send(ahead)
+                continue  # the body may have come meanwhile
             with self._reading as seconds:
                 async with asyncio.timeout(seconds):
                     await self.change()

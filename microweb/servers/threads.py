@@ -41,6 +41,11 @@ class Threads:
         """Whether a thread may stand aside though it need not: few do, and no job waits."""
         return self._aside < self._limit and not self._jobs
 
+    @property
+    def has_jobs(self) -> bool:
+        """Whether a job waits for room."""
+        return bool(self._jobs)
+
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Stands in a job around a wait for its client: meanwhile another job may run."""

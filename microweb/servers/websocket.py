@@ -7,6 +7,7 @@ The frames are wsproto's (RFC 6455). What stands here is the seam: the events of
 from __future__ import annotations
 
 import asyncio
+import io
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import Literal
 
 from wsproto import ConnectionType, WSConnection, events
 from wsproto.connection import ConnectionState
-from wsproto.utilities import RemoteProtocolError
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from .access import log_failure
 from .asgi_call import Application, Message
@@ -55,8 +56,9 @@ class WebSocketCall:
         self._inbox: deque[Message] = deque()
         self._came = Signal()  # into the inbox
         self._taken = Signal()  # out of it
-        self._parts: list[str | bytes | bytearray] = []  # of a message that is not whole yet
-        self._size = 0  # of them
+        self._message: io.StringIO | io.BytesIO | None = None  # as far as it has come
+        self._size = 0  # of it
+        self._sending = asyncio.Lock()
         self._listening: asyncio.Task[None] | None = None
         self._farewell: asyncio.Task[None] | None = None
         self.is_whole = False  # no other request follows on this connection
@@ -67,7 +69,7 @@ class WebSocketCall:
         try:
             scope = websocket_scope_of(self._scope, self._subprotocols())
             await app(scope, self.receive, self.send)
-            if self._state in ("new", "connecting") and not self._stream.is_over:
+            if self._state in ("new", "connecting", "denying") and not self._stream.is_over:
                 raise RuntimeError("the application neither accepted the WebSocket nor closed it")
             await self._close(NORMAL)
         except asyncio.CancelledError:
@@ -93,6 +95,8 @@ class WebSocketCall:
             assert isinstance(hint, events.RejectConnection)
             why = f"This is no WebSocket handshake: {error}."
             raise Refusal(hint.status_code, why, list(hint.headers)) from None
+        except UnicodeError:
+            raise Refusal(400, "This is no WebSocket handshake: it is not in ASCII.") from None
         assert isinstance(request, events.Request)
         return request.subprotocols
 
@@ -107,7 +111,12 @@ class WebSocketCall:
             self._state = "connecting"
             return {"type": "websocket.connect"}
         while not self._inbox:
-            await self._came.wait()
+            if self._listening is not None:
+                await self._came.wait()
+            elif self._stream.is_over:
+                self._hang_up(LOST)
+            else:
+                await self._stream.change()
         if self._inbox[0]["type"] == "websocket.disconnect":
             return self._inbox[0]
         self._taken.give()
@@ -136,8 +145,10 @@ class WebSocketCall:
         data = self._protocol.send(accepted)
         self._http.switched()
         self._state = "open"
-        await self._stream.send(data)
         self._listening = asyncio.create_task(self._listen())
+        self._stream.changed.give()  # whoever receives already waits for its word from now on
+        async with self._sending:
+            await self._stream.send(data)
 
     async def _speak(self, message: Message) -> None:
         text = message.get("text")
@@ -146,7 +157,19 @@ class WebSocketCall:
             event = events.TextMessage(data=text)
         else:
             event = events.BytesMessage(data=message["bytes"])
-        await self._stream.send(self._protocol.send(event))
+        await self._say(event)
+
+    async def _say(self, event: events.Event) -> None:
+        """Send a frame, whole: another task's may not begin in the middle (RFC 6455, section 5.4).
+
+        Raises ClientLeft where a close came first.
+        """
+        async with self._sending:
+            try:
+                data = self._protocol.send(event)
+            except LocalProtocolError as error:
+                raise ClientLeft(f"has ended the conversation: {error}") from None
+            await self._stream.send(data)
 
     async def _end(self, message: Message) -> None:
         await self._close(message.get("code", NORMAL), message.get("reason") or "")
@@ -183,12 +206,13 @@ class WebSocketCall:
                 elif data := self._http.take():
                     await self._take(data)
                 elif self._stream.is_over:
-                    self._hang_up(LOST)
                     break
                 else:
                     await self._wait()
         except ClientLeft:
-            self._hang_up(LOST)
+            pass
+        finally:
+            self._hang_up(LOST)  # however it ended, the application must not wait for more
 
     async def _wait(self) -> None:
         """Wait for the client; if it is silent for long, ask it for a sign of life.
@@ -200,10 +224,10 @@ class WebSocketCall:
                 async with asyncio.timeout(self._settings.ping_interval):
                     await self._stream.change()
                     return
-            if last:
+            if last or self._state != "open":
                 self._stream.abort()
             else:
-                await self._stream.send(self._protocol.send(events.Ping()))
+                await self._say(events.Ping())
 
     async def _take(self, data: bytes) -> None:
         self._protocol.receive_data(data)
@@ -215,31 +239,31 @@ class WebSocketCall:
             await self._hear_part(event)
         elif isinstance(event, events.Ping):
             if self._state == "open":
-                await self._stream.send(self._protocol.send(event.response()))
+                await self._say(event.response())
         elif isinstance(event, events.CloseConnection):
-            if self._protocol.state is ConnectionState.REMOTE_CLOSING:
-                await self._stream.send(self._protocol.send(event.response()))
-            else:  # wsproto's own, of what is no frame; or the answer to ours
-                await self._close(event.code, event.reason or "")
             self._hang_up(event.code or NO_CODE, event.reason or "")
+            if self._protocol.state is ConnectionState.REMOTE_CLOSING:
+                await self._say(event.response())
+            elif self._protocol.state is ConnectionState.OPEN:
+                await self._say(event)  # wsproto's own, for what is no frame
 
     async def _hear_part(self, event: events.TextMessage | events.BytesMessage) -> None:
         """A message may come in frames, and a frame in pieces; the application gets it whole."""
         if self._state != "open":
             return  # it comes too late
-        self._parts.append(event.data)
+        if self._message is None:
+            is_text = isinstance(event, events.TextMessage)
+            self._message = io.StringIO() if is_text else io.BytesIO()
+        self._message.write(event.data)  # type: ignore[arg-type]
         self._size += len(event.data)
         if self._size > self._settings.max_message:
             await self._close(TOO_BIG)
             self._hang_up(TOO_BIG)
         elif event.message_finished:
-            if isinstance(event, events.TextMessage):
-                message: Message = {"text": "".join(self._parts)}  # type: ignore[arg-type]
-            else:
-                message = {"bytes": b"".join(self._parts)}  # type: ignore[arg-type]
-            self._parts, self._size = [], 0
-            self._inbox.append({"type": "websocket.receive", **message})
+            kind = "text" if isinstance(self._message, io.StringIO) else "bytes"
+            self._inbox.append({"type": "websocket.receive", kind: self._message.getvalue()})
             self._came.give()
+            self._message, self._size = None, 0
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -255,8 +279,7 @@ class WebSocketCall:
         if self._state == "open":
             self._state = "closing"
             with suppress(ClientLeft):
-                event = events.CloseConnection(code=code, reason=reason)
-                await self._stream.send(self._protocol.send(event))
+                await self._say(events.CloseConnection(code=code, reason=reason))
 
     async def _refuse(self, refusal: Refusal) -> None:
         """Answer the handshake with a plain response, if it is not answered yet."""

@@ -23,6 +23,8 @@ from .connection import Connection
 from .heads import Refusal
 from .listening import (
     GRACE,
+    LEAVE_TIMEOUT,
+    WAIT,
     announce,
     listen,
     most_connections,
@@ -33,9 +35,6 @@ from .settings import KIB, Settings
 from .threads import Threads
 from .waiting import Waiting
 from .wsgi_call import Application, WSGICall
-
-LEAVE_TIMEOUT = 2.0  # seconds
-WAIT = 0.01  # seconds, where all connections are busy, until one of them may be over
 
 
 def serve(app: Application, settings: Settings) -> None:
@@ -147,7 +146,8 @@ class WSGIServer:
     def _read(self, connection: Connection) -> None:
         """Take what has come, and see what it is, or becomes with what comes later."""
         try:
-            connection.receive()
+            if not connection.http.is_ready():
+                connection.receive()
         except OSError:
             self._close(connection)
             return
@@ -203,8 +203,10 @@ class WSGIServer:
 
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
         """The job of a thread: say what is wrong, and bring the connection back."""
-        connection.refuse(refusal)
-        self._give_back(connection)
+        try:
+            connection.refuse(refusal)
+        finally:
+            self._give_back(connection)
 
     def _converse(self, connection: Connection) -> None:
         """Answer a request, and those that follow at once. Raises Refusal for what is none.
@@ -219,7 +221,7 @@ class WSGIServer:
             is_whole = WSGICall(connection, request).run(self._app, self._settings)
             access.end(http)
             http.last |= not (is_whole and http.next_cycle())
-            if http.last:
+            if http.last or self._threads.has_jobs:  # now it is another's turn
                 break
 
     def _give_back(self, connection: Connection) -> None:
