@@ -46,10 +46,12 @@ CHECKERS: dict[str, Callable[[Any], Any]] = {"wsgi": wsgi_validator, "asgi": asg
 
 @pytest.fixture(autouse=True)
 def _loggers_as_they_were() -> Iterator[None]:
-    """`microweb run`, called in a test's own process, sets up the log for a process of its own."""
+    """`microweb run` and some frameworks set up the log, as if the process were their own."""
     before = [
         (logger, logger.level, logger.propagate, logger.handlers[:])
-        for logger in map(logging.getLogger, ("microweb", "microweb.access", "microweb.servers"))
+        for logger in map(
+            logging.getLogger, ("", "microweb", "microweb.access", "microweb.servers")
+        )
     ]
     yield
     for logger, level, propagate, handlers in before:

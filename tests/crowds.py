@@ -76,12 +76,14 @@ class Visitor:
 
     def rest(self) -> bytes:
         """What comes until the connection ends, in order or not."""
+        pieces = []
         try:
             while True:
+                pieces.append(self._received)
+                self._received = b""
                 self._receive()
         except ConnectionError:
-            rest, self._received = self._received, b""
-            return rest
+            return b"".join(pieces)
 
     def _read_chunks(self) -> bytes:
         body = b""

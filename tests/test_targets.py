@@ -165,7 +165,7 @@ ENVIRON, SCOPE = "(environ, start_response)", "(scope, receive, send)"
         (starlette.applications.Starlette(), "asgi", "a Starlette object"),
         (fastapi.FastAPI(), "asgi", f"a FastAPI object, async callable with {SCOPE}"),
         (fastapi.APIRouter(), "asgi", "an APIRouter object"),
-        (litestar.Litestar([]), "asgi", "a Litestar object"),
+        (litestar.Litestar([], logging_config=None), "asgi", "a Litestar object"),
         (starlette.endpoints.HTTPEndpoint, "asgi", f"a class made with {SCOPE}, and awaited"),
         # Functions
         (wsgi, "wsgi", f"a function with {ENVIRON}"),
