@@ -23,14 +23,8 @@ class Waiting:
     def discard(self, connection: Connection) -> None:
         self._ends.pop(connection, None)
 
-    def __contains__(self, connection: Connection) -> bool:
-        return connection in self._ends
-
     def __iter__(self) -> Iterator[Connection]:
         return iter(self._ends)
-
-    def __len__(self) -> int:
-        return len(self._ends)
 
     def longest(self, least: float) -> Connection | None:
         """Who has waited longest, if it is `least` seconds or more."""
