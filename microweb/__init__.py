@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .model.events import EventSourceResponse, ServerSentEvent
     from .model.files import FileResponse
     from .model.local import is_local_path
+    from .model.observation import Observation
     from .model.upload import UploadFile
     from .model.websocket import WebSocket, WebSocketDisconnect
     from .templates import Templates
@@ -40,6 +41,7 @@ _WHEN_TOUCHED = {
     "EventSourceResponse": ".model.events",
     "FileResponse": ".model.files",
     "GZipMiddleware": ".middleware.gzip",
+    "Observation": ".model.observation",
     "ProxyHeadersMiddleware": ".middleware.proxy",
     "RequestIdMiddleware": ".middleware.log",
     "ServerSentEvent": ".model.events",
@@ -72,6 +74,7 @@ __all__ = [
     "HTTPException",
     "Headers",
     "JSONResponse",
+    "Observation",
     "PlainTextResponse",
     "ProxyHeadersMiddleware",
     "RedirectResponse",

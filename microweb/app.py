@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -10,7 +11,15 @@ from .middleware import is_async_layer
 from .model.lazy import lazy
 from .model.response import describe
 from .model.shape import shape_of
-from .model.types import ExceptionHandler, Lifespan, LifespanT, Middleware, MiddlewareT
+from .model.types import (
+    ExceptionHandler,
+    Lifespan,
+    LifespanT,
+    Middleware,
+    MiddlewareT,
+    Observer,
+    ObserverT,
+)
 from .mounts import ASGIApp, Mount, WSGIApp, checked_mount
 from .paths import Converter
 from .routing import Router
@@ -51,6 +60,7 @@ class App(Router):
         self.state = SimpleNamespace()
         self.layers: list[Middleware] = []
         self.lifespans: list[Lifespan] = []
+        self.observers: list[Observer] = []
         self.mounts: list[Mount] = []
         self.exception_handlers: dict[int | type[Exception], ExceptionHandler] = {}
         self._served = False
@@ -193,3 +203,45 @@ class App(Router):
             )
         self.lifespans.append(function)
         return function
+
+    def observe(self, callback: ObserverT) -> ObserverT:
+        """Have a plain function told, step by step, how requests are answered: for a recorder.
+
+        It is called with an Observation, at once and wherever the step is taken: a handler's in
+        the thread or the task of the handler. So it must not block, and one thread may call it
+        while another does. It takes no part: what it raises is logged, and nothing is read, or
+        done differently, for its sake. Several are told in the order of their registration.
+
+        What a mounted application answers, or a lifespan that fails, is no step of this App's.
+
+        Raises TypeError for what cannot be called with one argument, or would only be awaited,
+        and RuntimeError after the first request, when all is composed without it.
+        """
+        _check_observer(callback)
+        if self._served:
+            raise RuntimeError(
+                f"observe({describe(callback)}) comes after the first request; observe before it"
+            )
+        self.observers.append(callback)
+        return callback
+
+
+def _check_observer(callback: Observer) -> None:
+    if not callable(callback):
+        raise TypeError(
+            f"observe({callback!r:.100}): it cannot be called; give a function of (observation)"
+        )
+    if (shape := shape_of(callback)) != "plain":
+        raise TypeError(
+            f"observe({describe(callback)}): nobody would wait for this {shape} function; an"
+            " observer is called, and that is all: write a plain `def`"
+        )
+    try:
+        inspect.signature(callback).bind("observation")
+    except TypeError as error:
+        raise TypeError(
+            f"observe({describe(callback)}): it does not fit: {error};"
+            " its parameters should be (observation)"
+        ) from None
+    except ValueError:
+        pass  # some callables written in C do not tell

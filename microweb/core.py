@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from .middleware import compose
 from .model.errors import HTTPException
@@ -35,6 +35,15 @@ class Core:
     its handler and the response back out. WSGI steps it by hand (`gateways.wsgi.stepped`).
     """
 
+    @classmethod
+    def of(cls, app: App, adapt: Adapt) -> Self:
+        """A core of this kind; one that tells of its steps, if somebody observes the app."""
+        if not app.observers:
+            return cls(app, adapt)
+        from .observing import observed
+
+        return observed(cls)(app, adapt)
+
     def __init__(self, app: App, adapt: Adapt) -> None:
         app._served = True
         self.app = app
@@ -42,9 +51,12 @@ class Core:
         # By the route, or by the identity of an exception handler: some cannot be hashed.
         self._calls: dict[object, Call] = {}
         self._match = app.match
-        self._enter = compose(app.layers, self.dispatch, self.answer, self.finish)
+        self._enter = self._compose()
         # Without layers there is nothing between the outer edge and the innermost step.
         self.respond: CallNext = self._through_layers if app.layers else self.dispatch
+
+    def _compose(self) -> CallNext:
+        return compose(self.app.layers, self.dispatch, self.answer, self.finish)
 
     async def _through_layers(self, request: Request) -> Response:
         try:
@@ -168,7 +180,7 @@ class Core:
             return
         from .model.handshake import WHY_NOT, is_handshake
 
-        if is_handshake(request) and self._match(WEBSOCKET, request.path)[0] is not None:
+        if is_handshake(request) and self.app.match(WEBSOCKET, request.path)[0] is not None:
             raise HTTPException(501, WHY_NOT[request.protocol])
 
     def _without_route(self, request: Request, miss: Miss) -> Response:

@@ -59,11 +59,15 @@ class Parameter(NamedTuple):
     rank: int  # the lowest is tried first
 
 
+# A literal, or the parts of a segment with parameters
+Segment = str | tuple[str | Parameter, ...]
+
+
 class Template(NamedTuple):
-    """A parsed path template; each segment is a literal str or a tuple of its parts."""
+    """A parsed path template."""
 
     text: str
-    segments: tuple[str | tuple[str | Parameter, ...], ...]
+    segments: tuple[Segment, ...]
 
     @property
     def parameters(self) -> list[Parameter]:
@@ -75,6 +79,22 @@ class Template(NamedTuple):
             for part in segment
             if isinstance(part, Parameter)
         ]
+
+    def spans(self, path: str) -> dict[str, tuple[int, int]]:
+        """Where each parameter stands in a path that this template matches, in characters."""
+        pieces = path.split("/")
+        more = len(pieces) - len(self.segments)  # that a path parameter takes beside its own
+        spans: dict[str, tuple[int, int]] = {}
+        start = 0
+        for segment in self.segments:
+            taken = 1 + more if takes_many(segment) else 1
+            text = "/".join(pieces[:taken])
+            if not isinstance(segment, str) and (found := segment_pattern(segment).fullmatch(text)):
+                for name in _names(segment):
+                    spans[name] = (start + found.start(name), start + found.end(name))
+            del pieces[:taken]
+            start += len(text) + 1
+        return spans
 
     def checked(self) -> Template:
         """This template. Raises ValueError if its parameters do not fit together."""
@@ -157,21 +177,31 @@ def parse_template(text: str, converters: Mapping[str, Converter]) -> Template:
     return Template(text, segments).checked()
 
 
+def takes_many(segment: Segment) -> bool:
+    """Whether it is `{name:path}`, which stands for one or more segments of a path."""
+    return any(isinstance(part, Parameter) and part.kind == "path" for part in segment)
+
+
+def segment_pattern(parts: tuple[str | Parameter, ...]) -> re.Pattern[str]:
+    """What a segment looks like, with a group for each parameter."""
+    pattern = "".join(
+        re.escape(part) if isinstance(part, str) else f"(?P<{part.name}>{part.converter.pattern})"
+        for part in parts
+    )
+    return re.compile(pattern, re.ASCII)
+
+
 def segment_matcher(parts: tuple[str | Parameter, ...]) -> MatchSegment:
     """A function from a segment to the values of its parameters."""
     converters = [part.converter for part in parts if isinstance(part, Parameter)]
     if parts == (parts[0],) and converters == [CONVERTERS["str"]]:
         # What split("/") gives has no slash in it: any segment but the empty one will do.
         return lambda segment: (segment,) if segment else None
-    pattern = "".join(
-        re.escape(part) if isinstance(part, str) else f"(?P<{part.name}>{part.converter.pattern})"
-        for part in parts
-    )
-    fullmatch = re.compile(pattern, re.ASCII).fullmatch
+    fullmatch = segment_pattern(parts).fullmatch
     if len(parts) == 1:
         return _match_whole(fullmatch, converters[0].to_python)
-    names = [part.name for part in parts if isinstance(part, Parameter)]
-    return _match_mixed(fullmatch, list(zip(names, [c.to_python for c in converters], strict=True)))
+    to_python = [converter.to_python for converter in converters]
+    return _match_mixed(fullmatch, list(zip(_names(parts), to_python, strict=True)))
 
 
 def specificity(parts: tuple[str | Parameter, ...]) -> tuple[Any, ...]:
@@ -187,6 +217,10 @@ def specificity(parts: tuple[str | Parameter, ...]) -> tuple[Any, ...]:
     free = [parameter for parameter in parameters if parameter.kind not in BOUNDED]
     shape = [part if isinstance(part, str) else "" for part in parts]
     return (0, len(free), -sum(map(len, shape)), ranks, shape)
+
+
+def _names(parts: tuple[str | Parameter, ...]) -> list[str]:
+    return [part.name for part in parts if isinstance(part, Parameter)]
 
 
 def _match_whole(fullmatch: Any, to_python: Callable[[str], Any]) -> MatchSegment:

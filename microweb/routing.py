@@ -20,6 +20,7 @@ from .paths import (
     parse_template,
     segment_matcher,
     specificity,
+    takes_many,
 )
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
@@ -354,7 +355,7 @@ class _Node:
         for index, segment in enumerate(template.segments[1:], 1):
             if isinstance(segment, str):
                 node = node.literals.setdefault(segment, _Node())
-            elif isinstance(segment[0], Parameter) and segment[0].kind == "path":
+            elif takes_many(segment):
                 after = len(template.segments) - index - 1
                 there = node.paths.setdefault(after, _Node())
                 node.paths = dict(sorted(node.paths.items()))  # what has more after it is better

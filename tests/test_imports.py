@@ -41,6 +41,14 @@ FORBIDDEN = {
     "microweb.templates": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
     "microweb.static": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
     "microweb.core": ("microweb.app", "microweb.gateways", "asyncio", "socket", "threading"),
+    "microweb.observing": (
+        "microweb.app",
+        "microweb.gateways",
+        "microweb.tracing",
+        "asyncio",
+        "socket",
+        "threading",
+    ),
     "microweb.app": ("microweb.core", "asyncio", "socket", "threading", "concurrent"),
     "microweb.gateways.wsgi": ("microweb.gateways.asgi", "microweb.gateways.threads", "asyncio"),
     "microweb.gateways.asgi": ("microweb.gateways.wsgi", "microweb.gateways.visits"),
@@ -136,5 +144,23 @@ def test_an_app_of_plain_code_never_imports_asyncio() -> None:
         "setup_testing_defaults(environ)\n"
         "assert app.wsgi(environ, lambda *_: None) == [b'hello']\n"
         "assert 'asyncio' not in sys.modules, 'asyncio was imported'\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_an_app_that_nobody_observes_never_imports_what_tells() -> None:
+    program = (
+        "import sys\n"
+        "from microweb import App\n"
+        "from microweb.testing import TestClient\n"
+        "app = App()\n"
+        "app.get('/')(lambda request: 'hello')\n"
+        "async def talk(ws): await ws.accept()\n"
+        "app.websocket('/talk')(talk)\n"
+        "with TestClient(app, 'asgi').websocket_connect('/talk'): pass\n"
+        "for protocol in ('wsgi', 'asgi'):\n"
+        "    assert TestClient(app, protocol).get('/').text == 'hello'\n"
+        "modules = [name for name in sys.modules if name.startswith('microweb.')]\n"
+        "assert not [name for name in modules if 'observ' in name], modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

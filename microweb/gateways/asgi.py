@@ -173,7 +173,7 @@ class ASGIGateway(PerProcess):
             await send({"type": "lifespan.shutdown.complete"})
 
     def _composed(self) -> Callable[[ASGIRequest], Awaitable[Response]]:
-        return Core(self.app, self.adapt).respond
+        return Core.of(self.app, self.adapt).respond
 
     async def _start_and_respond(self, request: ASGIRequest) -> Response:
         try:

@@ -50,7 +50,7 @@ class WebSocketGateway:
 
     def __init__(self, gateway: ASGIGateway) -> None:
         self._gateway = gateway
-        self._core = HandshakeCore(gateway.app, gateway.adapt)
+        self._core = HandshakeCore.of(gateway.app, gateway.adapt)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one handshake, and live through the conversation that it may begin."""
@@ -109,7 +109,8 @@ class HandshakeCore(Core):
             if not may_open(request, route.origins):
                 raise HTTPException(403, "A page of another site may not open this WebSocket.")
             conversation = cast(WebSocketRequest, request).conversation
-            return await conversation.begin(route.handler, request.path_params)
+            handler, _ = self._call_for(route, route.handler)
+            return await conversation.begin(handler, request.path_params)
         except Exception as error:
             answer = await self._settle(request, error)
             if answer is None:

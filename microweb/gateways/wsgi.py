@@ -196,8 +196,8 @@ class WSGIGateway(PerProcess):
 
     def _composed(self) -> Respond:
         if any(is_async_layer(layer) for layer in self.app.layers):
-            return self._composed_on_loop(Core(self.app, self.adapt_on_loop))
-        return stepped(Core(self.app, self.adapt).respond)
+            return self._composed_on_loop(Core.of(self.app, self.adapt_on_loop))
+        return stepped(Core.of(self.app, self.adapt).respond)
 
     def _composed_on_loop(self, core: Core) -> Respond:
         from .visits import Cancelled

@@ -27,6 +27,10 @@ MiddlewareT = TypeVar("MiddlewareT", bound=Middleware)
 Lifespan = Callable[[Any], Any]
 LifespanT = TypeVar("LifespanT", bound=Lifespan)
 
+# observer(observation): microweb.observing
+Observer = Callable[[Any], object]
+ObserverT = TypeVar("ObserverT", bound=Observer)
+
 # What a gateway makes of a handler: what to call, and whether its result is to be awaited
 Call = tuple[Callable[..., Any], bool]
 Adapt = Callable[[Handler], Call]
