@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
 from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, Literal
@@ -17,12 +20,20 @@ from hypothesis import HealthCheck, settings
 
 from microweb import App
 from microweb.testing import TestClient
+from microweb.tracing.asgi import RecordedASGI
+from microweb.tracing.format import KINDS, Event
+from microweb.tracing.wsgi import RecordedWSGI
 
 from .asgi_validator import validator as asgi_validator
 
 # No test depends on how fast the machine is.
 settings.register_profile("microweb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("microweb")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--recorded`: every behaviour once more, with a recorder between server and application."""
+    parser.addoption("--recorded", action="store_true", help="put a recorder before each app")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,6 +45,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 pytest_plugins = ["tests.browser", "tests.parity"]
 
+# It measures what the application needs, and a recorder needs more.
+_UNRECORDED = ("test_a_body_in_tiny_pieces_costs_a_few_times_its_size",)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--recorded`, of all tests those that ask an app through the `connect` fixture."""
+    if config.getoption("--recorded"):
+        items[:] = [
+            item
+            for item in items
+            if "connect" in getattr(item, "fixturenames", ())
+            and not item.name.startswith(_UNRECORDED)
+        ]
+
+
 # What they ask of a process, only Linux tells (proc(5)).
 _OF_LINUX = ["test_disconnects.py", "test_memory.py", "test_server_load.py"]
 collect_ignore = [] if sys.platform == "linux" else _OF_LINUX
@@ -42,6 +68,21 @@ Protocol = Literal["wsgi", "asgi"]
 Connect = Callable[..., TestClient]
 
 CHECKERS: dict[str, Callable[[Any], Any]] = {"wsgi": wsgi_validator, "asgi": asgi_validator}
+RECORDERS: dict[str, Callable[..., Any]] = {"wsgi": RecordedWSGI, "asgi": RecordedASGI}
+
+
+def recorded(protocol: str, app: Any) -> Any:
+    """A door with a recorder, and a strict checker on both sides of it.
+
+    What is recorded is read back from JSON, as whoever shows it reads it.
+    """
+    checker, events = CHECKERS[protocol], []
+
+    def emit(event: Event) -> None:
+        assert KINDS[event.kind][0] == event.side
+        events.append(json.loads(json.dumps(asdict(event), allow_nan=False)))
+
+    return checker(RECORDERS[protocol](checker(app), emit))
 
 
 @pytest.fixture(autouse=True)
@@ -67,12 +108,14 @@ def protocol(request: pytest.FixtureRequest) -> Protocol:
 
 
 @pytest.fixture
-def connect(protocol: Protocol) -> Iterator[Connect]:
+def connect(protocol: Protocol, pytestconfig: pytest.Config) -> Iterator[Connect]:
     """`connect(app)` is a client of the app, through this run's door; its lifespan runs."""
+    is_recorded = pytestconfig.getoption("--recorded")
+    wrap = partial(recorded, protocol) if is_recorded else CHECKERS[protocol]
     with ExitStack() as stack:
 
         def enter(app: App, **arguments: Any) -> TestClient:
-            client = TestClient(app, protocol, wrap=CHECKERS[protocol], **arguments)
+            client = TestClient(app, protocol, wrap=wrap, **arguments)
             return stack.enter_context(client)
 
         yield enter

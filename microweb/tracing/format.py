@@ -45,10 +45,13 @@ And provenance says, for one exchange, which bytes of the wire its values came f
 Values are JSON's own where they can be. What JSON has no word for is an object with a `$`:
 
     {"$bytes": "GET /caf", "size": 8}   bytes, each as the character of its number (Latin-1)
-    {"$text": "abc", "length": 9000}    a str, or (as "$bytes" above) bytes, cut at a bound
+    {"$text": "abc", "length": 9000}    a str, cut at a bound, as "$bytes" above may be; or one
+                                        with what UTF-8 cannot carry, spelled as in "\\udce9"
     {"$type": "io.BufferedReader"}      anything else: its type, and nothing more
     ... "masked": true                  a secret: each character or byte of it became a *
-    {"$more": 12}                       the rest of a long list or mapping was left out
+    {"$more": 12}                       so many of a list or mapping were left out: the rest of
+                                        a long one; of an environ, what the server's own process
+                                        has in its environment
 """
 
 from __future__ import annotations
@@ -74,7 +77,12 @@ KINDS: dict[str, tuple[Side, str, str]] = {
     "reset": ("wire", "in or out", "connection: torn by the one who sends in this direction"),
     # at the seam of either protocol
     "app.call": ("seam", "in", "environ, or scope"),
-    "app.return": ("seam", "out", "WSGI: type of the iterable, length (null without len())"),
+    "app.return": (
+        "seam",
+        "out",
+        "WSGI: type of the iterable, length: of a list or tuple, file_wrapper: whether it is the"
+        " server's own, so that what is done with it crosses no seam",
+    ),
     "app.raise": ("seam", "out", "type, message"),
     # at the seam of WSGI (PEP 3333)
     "start_response.call": ("seam", "out", "status, headers, exc_info: its type, or null"),
@@ -89,6 +97,7 @@ KINDS: dict[str, tuple[Side, str, str]] = {
     "wsgi.errors.call": ("seam", "out", "method, arguments"),
     "wsgi.file_wrapper.call": ("seam", "out", "arguments"),
     "wsgi.file_wrapper.return": ("seam", "in", "type"),
+    "wsgi.file_wrapper.raise": ("seam", "in", "type, message"),
     "iter.call": ("seam", "in", ""),
     "iter.return": ("seam", "out", "type"),
     "iter.raise": ("seam", "out", "type, message"),
@@ -109,14 +118,18 @@ KINDS: dict[str, tuple[Side, str, str]] = {
     "request": ("framework", "in", "the attributes of the Request, by name"),
     "layer.call": ("framework", "in", "layer"),
     "layer.return": ("framework", "out", "layer, status"),
-    "layer.raise": ("framework", "out", "layer, type, message"),
+    "layer.raise": (
+        "framework",
+        "out",
+        "layer, type, message, status: of the answer made of it at the layer's edge, or null",
+    ),
     "match": (
         "framework",
         "in",
-        "route: null where none matches; name, path_params, spans: of each parameter in the"
-        " decoded path, in characters; allow, redirect: of a miss",
+        "route: null where none matches; then allow, redirect; else name, path_params, spans: of"
+        " each parameter in the decoded path, in characters",
     ),
-    "body": ("framework", "in", "bytes"),
+    "body": ("framework", "in", "bytes: null for a multipart form; form: its fields then"),
     "handler.call": ("framework", "in", "handler, is_async, arguments"),
     "handler.return": ("framework", "out", "handler, type; value, where it is one of JSON's"),
     "handler.raise": ("framework", "out", "handler, type, message"),
