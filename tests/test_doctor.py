@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from microweb import processes
 from microweb.cli import main
-from microweb.doctor import gunicorn_conf, report, screen, trial
+from microweb.doctor import report, screen, trial
 from microweb.doctor.commands import GUNICORN, RUN, RUN_ASGI, UVICORN, Command, commands_for
 from microweb.doctor.log import telling_line
 from microweb.doctor.mend import mend
@@ -430,7 +431,7 @@ def stuck(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def test_a_command_that_hangs_is_given_up_with_all_that_it_has_started(
     stuck: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial, "STOP_TIMEOUT", 0.1)
+    monkeypatch.setattr(processes, "STOP_TIMEOUT", 0.1)
     done = asyncio.run(tried(Command(words, "wsgi", "stuck:wsgi"), 1))
     verdict = judge(done, Finding("wsgi", ""))
     assert (verdict.serves, verdict.answer) == (False, "no answer within 1 s")
@@ -518,7 +519,6 @@ def test_what_the_environment_says_to_servers_is_left_out(
 ) -> None:
     monkeypatch.setenv("GUNICORN_CMD_ARGS", "--daemon --bind 127.0.0.1:1")
     monkeypatch.setenv("UVICORN_INTERFACE", "asgi3")
-    assert gunicorn_conf.bind == "127.0.0.1:0"
     assert asyncio.run(tried(Command(GUNICORN, "wsgi", "ward:wsgi"), 30)).status == 404
     assert asyncio.run(tried(Command(UVICORN, "asgi", "ward:asgi"), 30)).status == 200
 
@@ -666,4 +666,4 @@ def test_the_folder_is_told_below_the_report(
 def test_every_command_says_how_it_is_typed_and_how_it_is_started() -> None:
     command = commands_for("a:b", Finding("app", ""))[0]
     assert command.typed == "gunicorn a:b"
-    assert command.started[:3] == [sys.executable, "-m", "gunicorn"]
+    assert command.started[0] == "gunicorn"

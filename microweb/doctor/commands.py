@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from typing import Literal, NamedTuple
 
 from ..recognise import Finding, Kind
@@ -37,11 +36,11 @@ class Command(NamedTuple):
     def started(self) -> list[str]:
         """All of it as it is started: on a port of this machine that the kernel chooses."""
         # After the user's words, among which the first may be a subcommand.
-        return [sys.executable, "-m", *self.words, *_APART[self.module], self.target]
+        return [*self.words, *_APART[self.module], self.target]
 
 
 _APART = {
-    "gunicorn": ("-c", "python:microweb.doctor.gunicorn_conf"),
+    "gunicorn": ("-c", "python:microweb.processes.gunicorn_conf"),
     "uvicorn": ("--host", "127.0.0.1", "--port", "0"),
     "microweb": ("--host", "127.0.0.1", "--port", "0"),
 }

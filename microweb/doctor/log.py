@@ -6,7 +6,6 @@ import re
 
 import click
 
-LISTENING = re.compile(r"(?:Listening at|running on):? http://127\.0\.0\.1:(\d+)")
 # What gunicorn, which listens first, says of a worker that could not load the application.
 NOT_LOADED = re.compile(r"Reason: (?:App failed to load|Worker failed to boot)")
 

@@ -7,8 +7,9 @@ import re
 import sys
 from typing import NamedTuple
 
+from ..processes import LISTENING
 from ..recognise import Finding, Kind
-from .log import LISTENING, NOT_LOADED, telling_line
+from .log import NOT_LOADED, telling_line
 from .trial import Trial
 
 
