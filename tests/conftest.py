@@ -50,12 +50,12 @@ _UNRECORDED = ("test_a_body_in_tiny_pieces_costs_a_few_times_its_size",)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--recorded`, of all tests those that ask an app through the `connect` fixture."""
+    """With `--recorded`, those tests that ask an app through the `connect` fixture, or foreign ones."""
     if config.getoption("--recorded"):
         items[:] = [
             item
             for item in items
-            if "connect" in getattr(item, "fixturenames", ())
+            if {"connect", "sites"} & set(getattr(item, "fixturenames", ()))
             and not item.name.startswith(_UNRECORDED)
         ]
 

@@ -12,8 +12,9 @@ import random
 import re
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -21,11 +22,14 @@ import httpx
 import pytest
 from wsproto import events
 
+from microweb.tracing.format import Protocol
+from microweb.tracing.recorded import Order
+
 from .foreign.marks import ENDLESS, GREETING, PIECES
 from .servers import PATIENCE, Server, is_written, read_all, read_head, serving, until
 from .test_websocket_servers import Client, opened
 
-FRAMEWORKS = {
+FRAMEWORKS: dict[str, Protocol] = {
     "flask": "wsgi",
     "bottle": "wsgi",
     "falcon": "wsgi",
@@ -36,7 +40,10 @@ FRAMEWORKS = {
 }
 ASYNCHRONOUS = [name for name, door in FRAMEWORKS.items() if door == "asgi"]
 # Ours, and the one that it is compared with.
-SERVERS = {"wsgi": ("microweb wsgi", "gunicorn gthread"), "asgi": ("microweb asgi", "uvicorn")}
+SERVERS: dict[Protocol, tuple[str, str]] = {
+    "wsgi": ("microweb wsgi", "gunicorn gthread"),
+    "asgi": ("microweb asgi", "uvicorn"),
+}
 HAVE_RANGES = [name for name in FRAMEWORKS if name != "litestar"]
 
 # What a server adds as it sees fit: how the message is framed, and who and when it was.
@@ -83,8 +90,9 @@ Visit = Callable[[str, str], Site]
 class Sites:
     """The servers that run, each started at its first use."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, recorded: bool) -> None:
         self._folder = folder
+        self._home = stack.enter_context(draining(folder)) if recorded else ""
         self._stack = stack
         self._running: dict[tuple[str, str], Site] = {}
         (folder / "files").mkdir()
@@ -100,6 +108,12 @@ class Sites:
                 "PYTHONHASHSEED": "0",  # an Allow made of a set has one order
             }
             target = f"tests.foreign.{framework}_app:app"
+            door = FRAMEWORKS[framework]
+            if self._home and kind == SERVERS[door][0]:
+                # One of the two is recorded, and their answers are the same.
+                order = Order(target, door, self._home)
+                target = "microweb.tracing.recorded:app"
+                environment |= order.environment()
             server = self._stack.enter_context(
                 serving(kind, target, self._folder, environment=environment)
             )
@@ -113,10 +127,40 @@ class Sites:
 
 
 @pytest.fixture(scope="module")
-def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+def sites(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Sites]:
     """All the servers of this module."""
     with ExitStack() as stack:
-        yield Sites(tmp_path_factory.mktemp("foreign"), stack)
+        is_recorded = pytestconfig.getoption("--recorded")
+        yield Sites(tmp_path_factory.mktemp("foreign"), stack, is_recorded)
+
+
+@contextmanager
+def draining(folder: Path) -> Iterator[str]:
+    """A home for events, which reads them as they come and keeps none."""
+    path = f"{folder}/home"
+    begun: list[bytes] = []
+
+    def drain(connection: socket.socket) -> None:
+        with connection:
+            begun.append(connection.recv(65536))
+            while connection.recv(65536):
+                pass
+
+    def accept(listening: socket.socket) -> None:
+        with suppress(OSError):  # it is closed at the end
+            while True:
+                threading.Thread(target=drain, args=[listening.accept()[0]], daemon=True).start()
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        thread = threading.Thread(target=accept, args=[listening], daemon=True)
+        thread.start()
+        yield path
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(PATIENCE)
+    assert begun
+    assert all(each.startswith(b'{"record":"event"') for each in begun)
 
 
 Ask = Callable[..., Answer]

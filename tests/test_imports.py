@@ -22,7 +22,8 @@ MODULES = {
 FRAMEWORK = tuple(
     module
     for module in MODULES
-    if module.count(".") == 1 and module not in ("microweb.servers", "microweb.tracing")
+    if module.count(".") == 1
+    and module not in ("microweb.servers", "microweb.tracing", "microweb.processes")
 )
 
 # module prefix -> the prefixes that it must not import when it runs, wherever the import stands
@@ -76,6 +77,13 @@ FORBIDDEN = {
     "microweb.servers.wsgi_call": ("asyncio", "microweb.servers.asgi", "microweb.servers.stream"),
     "microweb.servers.asgi": ("threading", "microweb.servers.wsgi"),
     "microweb.servers.asgi_call": ("threading", "microweb.servers.wsgi"),
+    # Who looks at the boundary knows neither side, and a recorder brings no loop with it.
+    "microweb.tracing": (*FRAMEWORK, "microweb.servers"),
+    "microweb.tracing.recorded": ("asyncio", "rich"),
+    "microweb.tracing.recorder": ("asyncio", "socket", "rich"),
+    "microweb.tracing.wsgi": ("asyncio", "socket", "rich", "microweb.tracing.asgi"),
+    "microweb.tracing.asgi": ("asyncio", "socket", "rich", "microweb.tracing.wsgi"),
+    "microweb.processes": (*FRAMEWORK, "microweb.servers", "microweb.tracing"),
 }
 
 # The one place where the two doors are hung: lazily, in App.wsgi and App.asgi.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
@@ -164,7 +164,7 @@ def _key(name: Any) -> str:
     return text[:200].encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def masked(data: bytes, spans: Iterator[tuple[int, int]]) -> bytes:
+def masked(data: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
     """Some bytes of the wire, with a * for each of those in the spans."""
     written = bytearray(data)
     for start, end in spans:

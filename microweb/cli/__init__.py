@@ -1,0 +1,20 @@
+"""The `microweb` command."""
+
+from __future__ import annotations
+
+import click
+
+from .doctor import doctor
+from .routes import routes
+from .run import run
+from .trace import trace
+
+
+@click.group()
+@click.version_option(package_name="microweb")
+def main() -> None:
+    """microweb: one application, two doors."""
+
+
+for command in (run, routes, doctor, trace):
+    main.add_command(command)

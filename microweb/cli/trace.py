@@ -1,0 +1,115 @@
+"""microweb trace"""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+import click
+
+
+class _Doors(click.Command):
+    """A command whose --wsgi and --asgi stand alone, or before the target that they are for."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words: list[str] = []
+        for word in args:
+            if words[-1:] in (["--wsgi="], ["--asgi="]) and _is_target(word):
+                words[-1] += word
+            else:
+                words.append(f"{word}=" if word in ("--wsgi", "--asgi") else word)
+        return super().parse_args(ctx, words)
+
+
+def _is_target(word: str) -> bool:
+    """Whether a word is module:attribute, and no path and no option."""
+    return ":" in word and not word.startswith(("/", "-"))
+
+
+@click.command(cls=_Doors)
+@click.argument("words", nargs=-1, metavar="[TARGET] [METHOD] [PATH]")
+@click.option("--wsgi", metavar="[TARGET]", help="Through WSGI; this one, if it is named here.")
+@click.option("--asgi", metavar="[TARGET]", help="Through ASGI; this one, if it is named here.")
+@click.option("--both", is_flag=True, help="Through both; so it is for an App anyway.")
+@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'")
+@click.option(
+    "-d",
+    "--data",
+    multiple=True,
+    metavar="DATA",
+    help="The body, or @FILE. Several are sent one by one, chunked.",
+)
+@click.option("--leave", is_flag=True, help="Go away as soon as the body of the answer begins.")
+@click.option(
+    "--server",
+    type=click.Choice(["gunicorn", "uvicorn", "microweb", "waitress", "hypercorn"]),
+    help="If not given, gunicorn for WSGI and uvicorn for ASGI.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Seconds to wait for the answer.",
+)
+@click.option("--secrets", is_flag=True, help="Show Authorization, Cookie and their like.")
+@click.option(
+    "--json",
+    "file",
+    type=click.File("w", encoding="utf-8"),
+    help="Write the trace to a file, in lines of JSON; - is stdout.",
+)
+def trace(
+    words: tuple[str, ...],
+    wsgi: str | None,
+    asgi: str | None,
+    both: bool,
+    headers: tuple[str, ...],
+    data: tuple[str, ...],
+    leave: bool,
+    server: str | None,
+    timeout: float,
+    secrets: bool,
+    file: TextIO | None,
+) -> None:
+    """Record a request on its way from the wire to the handler and back, and draw it.
+
+    \b
+    microweb trace shop:app GET /orders -H 'accept: text/html'
+    microweb trace shop:app POST /orders -d @order.json --asgi
+    microweb trace --wsgi flask_app:app --asgi fastapi_app:app GET /
+
+    TARGET is module:attribute: an App, which is recorded through both of its doors, or any
+    WSGI or ASGI application. METHOD is GET, or POST where there is data, and PATH is /.
+
+    The application is served by a real server, which is asked once and stopped again; a relay
+    in front of it sees the bytes, and a recorder around the application sees the calls.
+
+    Exit status 0 if the application was called, otherwise 1.
+    """
+    from .. import trace as tracing
+    from ..targets import TargetError
+    from ..tracing.asked import asked
+    from ..tracing.format import dump
+    from ..tracing.servers import CannotRecord
+    from ..tracing.terminal import show
+
+    try:
+        doors, rest = tracing.doors(words, wsgi, asgi, both)
+        method, path = tracing.line(rest, "POST" if data else "GET")
+        request = asked(method, path, headers, data, leave=leave)
+        plans = [plan for door in doors for plan in tracing.plans(*door, server, secrets)]
+        taken = tracing.record(plans, request, timeout)
+    except (TargetError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+    except CannotRecord as error:
+        raise click.ClickException(str(error)) from None
+    recorded = tracing.together([each.trace for each in taken])
+    if file is not None:
+        dump(recorded, file)
+    if file is not sys.stdout:
+        show(recorded)
+    troubles = [each.trouble for each in taken if each.trouble]
+    for trouble in troubles:
+        click.echo(f"\n{trouble}", err=True)
+    sys.exit(0 if all(each.was_called for each in taken) else 1)

@@ -1,0 +1,166 @@
+"""What `microweb trace` does: choose doors and servers, ask each once, and keep what was seen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from importlib.metadata import packages_distributions, version
+from typing import Any, NamedTuple
+
+from .app import App
+from .run import choose
+from .targets import load
+from .tracing.asked import Asked
+from .tracing.client import Answer, ask
+from .tracing.format import Protocol, Trace
+from .tracing.joining import together
+from .tracing.recorded import Order
+from .tracing.recording import recording
+from .tracing.servers import USUAL, CannotRecord
+from .tracing.tap import HOST
+
+__all__ = ["doors", "line", "plans", "record", "together"]
+
+# A target, and the protocols in which it is to be recorded; none: those that it has
+Door = tuple[str, tuple[Protocol, ...]]
+
+
+# --- what was typed ---------------------------------------------------------------------------
+
+
+def doors(
+    words: Sequence[str], wsgi: str | None, asgi: str | None, both: bool
+) -> tuple[list[Door], Sequence[str]]:
+    """The targets that the words and options of a command name, and the words that are left.
+
+    An option is None where it is not given, and empty where it names no target of its own.
+    Raises ValueError.
+    """
+    given: dict[Protocol, str] = {}
+    if wsgi is not None:
+        given["wsgi"] = wsgi
+    if asgi is not None:
+        given["asgi"] = asgi
+    if both and given:
+        raise ValueError("--both, and --wsgi or --asgi: give the one or the other")
+    if given and all(given.values()):
+        return [(target, (protocol,)) for protocol, target in given.items()], words
+    if not words:
+        raise ValueError("name an application, as module:attribute: microweb trace shop:app GET /")
+    target, *rest = words
+    if not given:
+        return [(target, ("wsgi", "asgi") if both else ())], rest
+    return [(named or target, (protocol,)) for protocol, named in given.items()], rest
+
+
+def line(words: Sequence[str], usual: str) -> tuple[str, str]:
+    """The method, or the usual one, and the path that words name. Raises ValueError."""
+    match words:
+        case []:
+            return usual, "/"
+        case [path] if path.startswith("/") or path == "*":
+            return usual, path
+        case [method]:
+            return method, "/"
+        case [method, path]:
+            return method, path
+    raise ValueError(
+        f"{' '.join(words)!r} is more than a method and a path;"
+        " a header goes after -H, and data after -d, each in quotes"
+    )
+
+
+# --- what is recorded -------------------------------------------------------------------------
+
+
+class Plan(NamedTuple):
+    """One recording that is to be made."""
+
+    order: Order
+    server: str
+    software: dict[str, str]
+
+
+def plans(
+    target: str, protocols: tuple[Protocol, ...], server: str | None, secrets: bool
+) -> list[Plan]:
+    """How a target is recorded. Raises TargetError for what cannot be served so."""
+    found = load(target)
+    is_app = isinstance(found, App)
+    chosen: Sequence[Protocol | None] = protocols or (("wsgi", "asgi") if is_app else (None,))
+    made = []
+    for each in chosen:
+        protocol, door = choose(target, each)
+        name = f"{target}.{protocol}" if is_app else target
+        order = Order(name, protocol, "", _observed(target, found), secrets)
+        made.append(Plan(order, server or USUAL[protocol], software_of(door)))
+    return made
+
+
+def _observed(target: str, found: Any) -> str:
+    """The microweb App behind a target, which can tell of its steps."""
+    if isinstance(found, App):
+        return target
+    return f"{target}.app" if isinstance(getattr(found, "app", None), App) else ""
+
+
+def software_of(app: Any) -> dict[str, str]:
+    """The packages, with their versions, that an application's classes come from."""
+    installed = packages_distributions()
+    roots = [kind.__module__.partition(".")[0] for kind in type(app).__mro__]
+    names = [name for root in dict.fromkeys(roots) for name in installed.get(root, ())]
+    return {name: version(name) for name in names}
+
+
+# --- recording --------------------------------------------------------------------------------
+
+
+class Taken(NamedTuple):
+    """A recording that was made."""
+
+    trace: Trace
+    was_called: bool
+    trouble: str  # what the trace itself does not tell
+
+
+def record(plans: Sequence[Plan], asked: Asked, timeout: float) -> list[Taken]:
+    """Make the recordings; all servers are up before the first is asked, each in its turn.
+
+    Raises CannotRecord.
+    """
+    try:
+        return asyncio.run(_record(plans, asked, timeout))
+    except* CannotRecord as errors:
+        raise errors.exceptions[0] from None
+
+
+async def _record(plans: Sequence[Plan], asked: Asked, timeout: float) -> list[Taken]:
+    are_up, turn = asyncio.Barrier(len(plans)), asyncio.Lock()
+
+    async def one(plan: Plan) -> Taken:
+        async with recording(*plan) as made:
+            await are_up.wait()
+            async with turn:
+                answer = await ask(HOST, made.tap.port, asked, timeout=timeout)
+                await made.ended()
+        return Taken(made.trace(), made.was_called, _trouble(plan, answer, made.log))
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(plan)) for plan in plans]
+    return [task.result() for task in tasks]
+
+
+ENDS = {
+    "cut": "The answer of {server} was cut short{why}.",
+    "late": "{server} had not answered in full when the time was up: see --timeout.",
+    "refused": "{server} took no connection{why}.",
+}
+
+
+def _trouble(plan: Plan, answer: Answer, log: str) -> str:
+    """What went wrong, beside what the application was seen to do."""
+    sentence = ENDS.get(answer.ended, "")
+    if not sentence:
+        return ""
+    told = sentence.format(server=plan.server, why=f": {answer.why}" if answer.why else "")
+    return f"{told} It says:\n\n{log.strip()}"

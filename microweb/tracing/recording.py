@@ -1,0 +1,96 @@
+"""Recording: a server with its recorded application, behind a tap, for as long as it is wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import shlex
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+from ..processes import Output, running
+from .format import Run, Trace
+from .home import Home, home
+from .joining import joined
+from .recorded import Order
+from .servers import SILENT, CannotRecord, command, described
+from .tap import Tap, tapped
+
+START = 20.0  # seconds for a server to listen
+LINGER = 5.0  # seconds for an application to come to its end after the client has left
+SILENCE = 0.5  # seconds after an answer until it is clear that the application was never called
+
+
+class Recording:
+    """A server that runs, and all that was seen so far."""
+
+    def __init__(self, run: Run, order: Order, tap: Tap, collected: Home, output: Output) -> None:
+        self.run = run
+        self.order = order
+        self.tap = tap
+        self.home = collected
+        self._output = output
+
+    @property
+    def log(self) -> str:
+        """What the server has written."""
+        return self._output.text
+
+    @property
+    def was_called(self) -> bool:
+        """Whether a request has come as far as the application."""
+        return any(
+            each.kind == "app.call" and each.exchange is not None for each in self.home.events
+        )
+
+    async def ended(self) -> None:
+        """Wait until no call of the application is under way, within bounds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SILENCE):
+                await self.home.until(lambda _: self.was_called)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                await self.home.until(lambda home: not home.open)
+
+    def trace(self) -> Trace:
+        """What was seen, joined."""
+        events = [replace(event) for event in self.home.events]
+        return joined(self.run, self.tap.connections, events, self.order.secrets)
+
+
+@asynccontextmanager
+async def recording(
+    order: Order, server: str, software: Mapping[str, str] | None = None
+) -> AsyncIterator[Recording]:
+    """Start a server, and stop it at the end; what it said last is in the trace after that.
+
+    Raises CannotRecord where it does not come to listen.
+    """
+    words = command(server, order.protocol)
+    run = Run(
+        order.protocol,
+        described(server),
+        order.target,
+        shlex.join(["python", "-m", *words]),
+        {"python": platform.python_version(), **(software or {})},
+    )
+    async with home() as collected:
+        order = replace(order, home=collected.path)
+        async with running(words, order.environment()) as output:
+            port = await _port(output, server)
+            is_silent = (server, order.protocol) in SILENT
+            async with tapped(port, one_at_a_time=is_silent) as tap:
+                yield Recording(run, order, tap, collected, output)
+        await collected.settled()
+
+
+async def _port(output: Output, server: str) -> int:
+    try:
+        async with asyncio.timeout(START):
+            port = await output.port
+    except TimeoutError:
+        port = None
+    if port is None:
+        raise CannotRecord(f"{server} does not listen. It says:\n\n{output.text.strip()}")
+    return port
