@@ -82,7 +82,11 @@ class Plan(NamedTuple):
 
 
 def plans(
-    target: str, protocols: tuple[Protocol, ...], server: str | None, secrets: bool
+    target: str,
+    protocols: tuple[Protocol, ...],
+    server: str | None,
+    secrets: bool = False,
+    layers: bool = False,
 ) -> list[Plan]:
     """How a target is recorded. Raises TargetError for what cannot be served so."""
     found = load(target)
@@ -92,7 +96,9 @@ def plans(
     for each in chosen:
         protocol, door = choose(target, each)
         name = f"{target}.{protocol}" if is_app else target
-        order = Order(name, protocol, "", _observed(target, found), secrets)
+        # To look at a stack, an App must not be made to tell of itself: it would stand in it.
+        observed = "" if layers else _observed(target, found)
+        order = Order(name, protocol, "", observed, secrets, layers)
         made.append(Plan(order, server or USUAL[protocol], software_of(door)))
     return made
 

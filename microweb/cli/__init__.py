@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .doctor import doctor
+from .layers import layers
 from .routes import routes
 from .run import run
 from .trace import trace
@@ -16,5 +17,5 @@ def main() -> None:
     """microweb: one application, two doors."""
 
 
-for command in (run, routes, doctor, trace):
+for command in (run, routes, doctor, trace, layers):
     main.add_command(command)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TextIO
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
+if TYPE_CHECKING:
+    from ..trace import Taken
+    from ..tracing.format import Trace
 
-class _Doors(click.Command):
+
+class Doors(click.Command):
     """A command whose --wsgi and --asgi stand alone, or before the target that they are for."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -26,7 +31,21 @@ def _is_target(word: str) -> bool:
     return ":" in word and not word.startswith(("/", "-"))
 
 
-@click.command(cls=_Doors)
+SERVER = click.option(
+    "--server",
+    type=click.Choice(["gunicorn", "uvicorn", "microweb", "waitress", "hypercorn"]),
+    help="If not given, gunicorn for WSGI and uvicorn for ASGI.",
+)
+TIMEOUT = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Seconds to wait for the answer.",
+)
+
+
+@click.command(cls=Doors)
 @click.argument("words", nargs=-1, metavar="[TARGET] [METHOD] [PATH]")
 @click.option("--wsgi", metavar="[TARGET]", help="Through WSGI; this one, if it is named here.")
 @click.option("--asgi", metavar="[TARGET]", help="Through ASGI; this one, if it is named here.")
@@ -40,18 +59,8 @@ def _is_target(word: str) -> bool:
     help="The body, or @FILE. Several are sent one by one, chunked.",
 )
 @click.option("--leave", is_flag=True, help="Go away as soon as the body of the answer begins.")
-@click.option(
-    "--server",
-    type=click.Choice(["gunicorn", "uvicorn", "microweb", "waitress", "hypercorn"]),
-    help="If not given, gunicorn for WSGI and uvicorn for ASGI.",
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=10.0,
-    show_default=True,
-    help="Seconds to wait for the answer.",
-)
+@SERVER
+@TIMEOUT
 @click.option("--secrets", is_flag=True, help="Show Authorization, Cookie and their like.")
 @click.option(
     "--json",
@@ -87,29 +96,48 @@ def trace(
 
     Exit status 0 if the application was called, otherwise 1.
     """
-    from .. import trace as tracing
-    from ..targets import TargetError
-    from ..tracing.asked import asked
     from ..tracing.format import dump
-    from ..tracing.servers import CannotRecord
     from ..tracing.terminal import show
 
-    try:
-        doors, rest = tracing.doors(words, wsgi, asgi, both)
-        method, path = tracing.line(rest, "POST" if data else "GET")
-        request = asked(method, path, headers, data, leave=leave)
-        plans = [plan for door in doors for plan in tracing.plans(*door, server, secrets)]
-        taken = tracing.record(plans, request, timeout)
-    except (TargetError, ValueError) as error:
-        raise click.UsageError(str(error)) from None
-    except CannotRecord as error:
-        raise click.ClickException(str(error)) from None
-    recorded = tracing.together([each.trace for each in taken])
+    recordings, recorded = taken(
+        words, wsgi, asgi, server, timeout, both, headers, data, leave, secrets
+    )
     if file is not None:
         dump(recorded, file)
     if file is not sys.stdout:
         show(recorded)
-    troubles = [each.trouble for each in taken if each.trouble]
-    for trouble in troubles:
-        click.echo(f"\n{trouble}", err=True)
-    sys.exit(0 if all(each.was_called for each in taken) else 1)
+    sys.exit(0 if all(each.was_called for each in recordings) else 1)
+
+
+def taken(
+    words: Sequence[str],
+    wsgi: str | None,
+    asgi: str | None,
+    server: str | None,
+    timeout: float,
+    both: bool = False,
+    headers: Sequence[str] = (),
+    data: Sequence[str] = (),
+    leave: bool = False,
+    secrets: bool = False,
+    layers: bool = False,
+) -> tuple[list[Taken], Trace]:
+    """The recordings that a command line asks for; click's errors say what is wrong with it."""
+    from .. import trace as tracing
+    from ..targets import TargetError
+    from ..tracing.asked import asked
+    from ..tracing.servers import CannotRecord
+
+    try:
+        doors, rest = tracing.doors(words, wsgi, asgi, both)
+        request = asked(*tracing.line(rest, "POST" if data else "GET"), headers, data, leave)
+        plans = [plan for door in doors for plan in tracing.plans(*door, server, secrets, layers)]
+        recordings = tracing.record(plans, request, timeout)
+    except (TargetError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+    except CannotRecord as error:
+        raise click.ClickException(str(error)) from None
+    for each in recordings:
+        if each.trouble:
+            click.echo(f"{each.trouble}\n", err=True)
+    return recordings, tracing.together([each.trace for each in recordings])

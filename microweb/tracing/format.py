@@ -134,6 +134,14 @@ KINDS: dict[str, tuple[Side, str, str]] = {
     "handler.return": ("framework", "out", "handler, type; value, where it is one of JSON's"),
     "handler.raise": ("framework", "out", "handler, type, message"),
     "response": ("framework", "out", "status, headers, bytes: null where it is a stream"),
+    # at each of your own functions, where `microweb layers` has asked for it
+    "stack": (
+        "seam",
+        "in",
+        "frames: the outermost first, each with module, file, line, function, package, version;"
+        " seam: how many of them are the server's; on_the_way: the packages that were called"
+        " before, and have returned",
+    ),
     # of the recorder itself
     "cut": ("seam", "out", "why: from here on nothing more of this exchange was recorded"),
 }

@@ -10,11 +10,13 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
 from .asgi import RecordedASGI
 from .format import Protocol
+from .recorder import Recorder
 from .sending import Sender
 from .wsgi import RecordedWSGI
 
@@ -31,6 +33,7 @@ class Order:
     home: str  # the path of the Unix socket to which events are sent
     observe: str = ""  # module:attribute of what has an `observe(callback)`, as a microweb App has
     secrets: bool = False  # whether to record them as they are
+    layers: bool = False  # whether to look at the call stack at each function of yours
 
     def environment(self) -> dict[str, str]:
         """The environment that says all this."""
@@ -42,9 +45,18 @@ def recorded(order: Order) -> Any:
     recorder = RECORDERS[order.protocol](
         resolve_name(order.target), Sender(order.home).event, secrets=order.secrets
     )
+    if order.layers:
+        from .layers.watch import watched
+
+        tell = partial(_tell_stack, recorder.recorder)
+        recorder.app = watched(recorder.app, order.protocol, tell)
     if order.observe:
         resolve_name(order.observe).observe(recorder.recorder.observe)
     return recorder
+
+
+def _tell_stack(recorder: Recorder, native: dict[str, Any], stack: dict[str, Any]) -> None:
+    recorder.tell(native, "stack", stack)
 
 
 def __getattr__(name: str) -> Any:

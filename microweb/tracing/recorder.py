@@ -62,6 +62,11 @@ class Recorder:
         if (exchange := self._open.get(id(native))) is not None:
             exchange.tell_step(observation)
 
+    def tell(self, native: dict[str, Any], kind: str, data: dict[str, Any]) -> None:
+        """Record something else of the exchange of an environ or scope, if it is under way."""
+        if (exchange := self._open.get(id(native))) is not None:
+            exchange.tell(kind, None, **exchange.noted(data))
+
 
 class Exchange:
     """One call of an application, and all that it leads to."""

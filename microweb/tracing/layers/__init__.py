@@ -1,0 +1,7 @@
+"""Layers: who stands between the socket and the handler, told from the real call stack there.
+
+- `watch`: in the server's process, what is called on the way to a handler
+- `packages`: whose a line of code is
+- `tower`: a stack as bands, one for each package
+- `view`: the picture of it
+"""
