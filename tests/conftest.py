@@ -50,7 +50,7 @@ _UNRECORDED = ("test_a_body_in_tiny_pieces_costs_a_few_times_its_size",)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--recorded`, those tests that ask an app through the `connect` fixture, or foreign ones."""
+    """With `--recorded`, those that ask an app through `connect`, or the foreign `sites`."""
     if config.getoption("--recorded"):
         items[:] = [
             item

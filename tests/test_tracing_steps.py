@@ -223,7 +223,7 @@ def test_a_disconnect_after_the_answer_is_nothing_to_mention() -> None:
 
 
 def test_a_file_is_not_seen_at_the_seam() -> None:
-    said = "The server sends the file itself: no chunk of it crosses the seam."
+    said = "It is the server's own: no chunk of the file crosses the seam."
     assert said in texts(step_of(SAMPLES["file"], "iterable"))
 
 

@@ -312,7 +312,7 @@ def file() -> Trace:
     story.tell("wsgi.file_wrapper.call", arguments=[{"$type": "io.BufferedReader"}, 65536])
     story.tell("wsgi.file_wrapper.return", type="gunicorn.http.wsgi.FileWrapper")
     story.start()
-    story.tell("app.return", type="gunicorn.http.wsgi.FileWrapper", length=None)
+    story.tell("app.return", type="gunicorn.http.wsgi.FileWrapper", length=None, file_wrapper=True)
     story.go("HTTP/1.1 200 OK\r\nServer: gunicorn\r\n\r\n")
     story.go("x" * 3000, 2000)
     story.close()

@@ -27,13 +27,13 @@ def _environ(scene: Scene) -> Iterator[Detail]:
     yield from rest(scene.environ, ENVIRON)
 
 
-def _app_returned(scene: Scene, answer: Event, _call: Event | None) -> Words:
+def _app_returned(_scene: Scene, answer: Event, _call: Event | None) -> Words:
     length, value = answer.data.get("length"), a_kind(answer.data.get("type"))
     if isinstance(length, int):
         value += f" of {counted(length, 'item')}"
     details: tuple[Detail, ...] = ()
-    if scene.first("wsgi.file_wrapper.call") and not scene.first("iter.call", "next.call"):
-        text = "The server sends the file itself: no chunk of it crosses the seam."
+    if answer.data.get("file_wrapper"):
+        text = "It is the server's own: no chunk of the file crosses the seam."
         details = (Detail(text, "quiet", "server"),)
     return Words("iterable", "app(...)", f"returns {value}", details)
 
