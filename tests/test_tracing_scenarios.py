@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from microweb.tracing.asked import Asked, asked
 from microweb.tracing.client import Answer, ask
 from microweb.tracing.format import Event, Protocol, Provenance, Trace
+from microweb.tracing.home import Home
 from microweb.tracing.recorded import Order
 from microweb.tracing.recording import Recording, recording
 from microweb.tracing.servers import USUAL
@@ -83,14 +85,15 @@ async def see(protocol: Protocol) -> tuple[Trace, list[Answer]]:
             number = len(made.tap.connections) + 1
             between = reads(made, number)
             answer = await ask(HOST, made.tap.port, scenario, timeout=PATIENCE, between=between)
-            await made.home.until(lambda home, n=number: calls(home.events) >= n and not home.open)
+            await made.home.until(partial(is_over, number))
             answers.append(answer)
     return made.trace(), answers
 
 
-def calls(events: list[Event]) -> int:
-    """How often the application was called for a request."""
-    return sum(each.kind == "app.call" and each.exchange is not None for each in events)
+def is_over(number: int, home: Home) -> bool:
+    """Whether the application was called so often for requests, and has done with them all."""
+    calls = sum(each.kind == "app.call" and each.exchange is not None for each in home.events)
+    return calls >= number and not home.open
 
 
 def reads(made: Recording, exchange: int) -> Callable[[], Awaitable[None]]:

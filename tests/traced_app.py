@@ -37,7 +37,7 @@ def person(request: Request, name: str) -> str:
 @app.post("/form")
 def form(request: Request) -> str:
     """A form."""
-    return request.form["name"]
+    return str(request.form["name"])
 
 
 @app.get("/stream")
