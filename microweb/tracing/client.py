@@ -39,7 +39,7 @@ class Answer:
     size: int = 0
     interim: list[int] = field(default_factory=list)
     messages: list[str | bytes] = field(default_factory=list)  # of a WebSocket
-    ended: Ended = "complete"
+    ended: Ended = "cut"  # until more is known
     why: str = ""
 
 
@@ -71,12 +71,13 @@ async def ask(
     try:
         async with asyncio.timeout(timeout):
             await visit.run(f"{host}:{port}")
+        answer.ended = "complete"
     except TimeoutError:
         answer.ended = "late"
     except _Left:
         answer.ended = "left"
     except (OSError, h11.RemoteProtocolError, RemoteProtocolError) as error:
-        answer.ended, answer.why = "cut", str(error) or type(error).__name__
+        answer.why = str(error) or type(error).__name__
     finally:
         if answer.ended != "complete":
             _tear(writer)
@@ -143,7 +144,10 @@ class _Visit:
         while True:
             event = parser.next_event()
             if event is h11.NEED_DATA:
-                parser.receive_data(await self._reader.read(65536))
+                data = await self._reader.read(65536)
+                if not data and answer.status is None:
+                    raise ConnectionError("the connection was closed without an answer")
+                parser.receive_data(data)
             elif isinstance(event, h11.InformationalResponse):
                 answer.interim.append(event.status_code)
                 self._may_send.set()
@@ -159,8 +163,6 @@ class _Visit:
                 answer.body += event.data[: KEPT - len(answer.body)]
                 self._leave()
             else:
-                if answer.status is None:
-                    raise ConnectionError("the connection was closed without an answer")
                 return
 
     def _heard(self, event: h11.Response | h11.InformationalResponse) -> None:
