@@ -25,7 +25,7 @@ class Home:
         self.events: list[Event] = []
         self.open: set[tuple[int, int]] = set()
         self._changed = asyncio.Event()
-        self._readers: set[asyncio.Task[None]] = set()
+        self._readers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def until(self, holds: Callable[[Home], bool]) -> None:
         """Wait until this holds of what has arrived."""
@@ -41,13 +41,13 @@ class Home:
     async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._readers.add(task)
+        self._readers[task] = writer
         try:
             with suppress(ConnectionError):
                 while line := await reader.readline():
                     self._add(line)
         finally:
-            self._readers.discard(task)
+            del self._readers[task]
             writer.close()
 
     def _add(self, line: bytes) -> None:
@@ -85,7 +85,7 @@ async def home() -> AsyncIterator[Home]:
             yield collected
         finally:
             server.close()
-            for reader in collected._readers:
-                reader.cancel()
+            for writer in collected._readers.values():
+                writer.transport.abort()
             await collected.settled()
             await server.wait_closed()

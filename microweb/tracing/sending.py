@@ -11,7 +11,6 @@ import os
 import socket
 import threading
 from dataclasses import asdict
-from typing import Any
 
 from .format import Event
 
@@ -26,36 +25,34 @@ class Sender:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._process = 0
+        self._begin()
+        # The connection, and perhaps the lock, is then another's.
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
+        self._is_over = False
 
     def event(self, event: Event) -> None:
         """Send an event."""
-        self.record({"record": "event", **asdict(event)})
-
-    def record(self, record: dict[str, Any]) -> None:
-        """Send a record of another kind."""
-        line = json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n"
-        if self._process != os.getpid():
-            # At first, and after a fork, when the connection, and perhaps the lock, is another's.
-            self._connect()
+        line = json.dumps({"record": "event", **asdict(event)}, separators=(",", ":"))
         with self._lock:
-            if self._socket is None:
+            if self._is_over:
                 raise ConnectionError("nobody reads any more")
             try:
-                self._socket.sendall(line)
+                self._send(line.encode("ascii") + b"\n")
             except OSError:
-                self._socket = None  # half a line may be out, and nothing can follow on that
+                self._is_over = True  # half a line may be out, and nothing can follow on that
                 raise
 
-    def _connect(self) -> None:
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(PATIENCE)
-        try:
-            self._socket.connect(self.path)
-        except OSError:
-            self._socket = None
-            raise
+    def _send(self, line: bytes) -> None:
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.settimeout(PATIENCE)
+            try:
+                self._socket.connect(self.path)
+            except OSError:
+                self._socket.close()
+                raise
+        self._socket.sendall(line)

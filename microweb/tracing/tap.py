@@ -91,6 +91,8 @@ async def tapped(upstream: int, one_at_a_time: bool = False) -> AsyncIterator[Ta
         server.close()
         for end in list(tap._open):
             end.transport.abort()
+        while tap._open:
+            await asyncio.sleep(0)  # they are lost in the loop's next turn
         await server.wait_closed()
 
 

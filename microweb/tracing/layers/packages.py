@@ -10,10 +10,11 @@ from pathlib import Path
 
 PYTHON, YOU = "python", "you"
 
+_OWN = f"{Path(__file__).parents[2]}/"
 # The demo of microweb is an application like one of yours.
-_OWN = str(Path(__file__).parents[2])
-_DEMO = f"{_OWN}/demo/"
-_INSTALLED = tuple({f"{sysconfig.get_path(name)}/" for name in ("purelib", "platlib")})
+_DEMO = f"{_OWN}demo/"
+# Wherever they are: a virtual environment's, a user's, those of the Python underneath.
+_INSTALLED = ("site-packages", "dist-packages")
 _STANDARD = tuple({f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib")})
 
 
@@ -22,13 +23,22 @@ def package_of(file: str) -> str:
     """The name of the distribution that a file is from, or PYTHON, or YOU."""
     if file.startswith(_OWN):
         return YOU if file.startswith(_DEMO) else "microweb"
-    for folder in _INSTALLED:
-        if file.startswith(folder):
-            # Not the module's name, which may be __main__.
-            root = Path(file).relative_to(folder).parts[0].removesuffix(".py")
-            return _distributions().get(root, [root])[0]
+    # Before the standard library, whose folder has the site-packages of its Python in it.
+    if inside := within(file):
+        # Not the module's name, which may be __main__.
+        root = inside[0].removesuffix(".py")
+        return _distributions().get(root, [root])[0]
     # What has no file of its own, <frozen runpy> or <string>, is made by what has one.
     return PYTHON if file.startswith((*_STANDARD, "<")) else YOU
+
+
+def within(file: str) -> tuple[str, ...]:
+    """The parts of a file's path below where packages are installed; none of another file's."""
+    parts = Path(file).parts
+    for index in reversed(range(len(parts) - 1)):
+        if parts[index] in _INSTALLED:
+            return parts[index + 1 :]
+    return ()
 
 
 @functools.cache

@@ -94,6 +94,8 @@ def watched(app: Callable[..., Any], protocol: Protocol, tell: Tell) -> Callable
             CALL.reset(token)
 
     async def asgi(scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        if scope.get("type") == "lifespan":
+            return await app(scope, receive, send)  # it is no way to a handler
         token = CALL.set(Call(scope, tell, sys._getframe()))
         try:
             return await app(scope, receive, send)
