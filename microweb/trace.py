@@ -14,7 +14,7 @@ from .tracing.asked import Asked
 from .tracing.client import Answer, ask
 from .tracing.format import Protocol, Trace
 from .tracing.joining import together
-from .tracing.recorded import Order
+from .tracing.order import Order
 from .tracing.recording import recording
 from .tracing.servers import USUAL, CannotRecord
 from .tracing.tap import HOST
@@ -96,9 +96,7 @@ def plans(
     for each in chosen:
         protocol, door = choose(target, each)
         name = f"{target}.{protocol}" if is_app else target
-        # To look at a stack, an App must not be made to tell of itself: it would stand in it.
-        observed = "" if layers else _observed(target, found)
-        order = Order(name, protocol, "", observed, secrets, layers)
+        order = Order(name, protocol, "", _observed(target, found), secrets, layers)
         made.append(Plan(order, server or USUAL[protocol], software_of(door)))
     return made
 

@@ -23,7 +23,7 @@ import pytest
 from wsproto import events
 
 from microweb.tracing.format import Protocol
-from microweb.tracing.recorded import Order
+from microweb.tracing.order import Order
 
 from .foreign.marks import ENDLESS, GREETING, PIECES
 from .servers import PATIENCE, Server, is_written, read_all, read_head, serving, until

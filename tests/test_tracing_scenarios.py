@@ -16,7 +16,7 @@ from microweb.tracing.asked import Asked, asked
 from microweb.tracing.client import Answer, ask
 from microweb.tracing.format import Event, Protocol, Provenance, Trace
 from microweb.tracing.home import Home
-from microweb.tracing.recorded import Order
+from microweb.tracing.order import Order
 from microweb.tracing.recording import Recording, recording
 from microweb.tracing.servers import USUAL
 from microweb.tracing.tap import HOST

@@ -13,7 +13,7 @@ from ..processes import Output, running
 from .format import Run, Trace
 from .home import Home, home
 from .joining import joined
-from .recorded import Order
+from .order import Order
 from .servers import SILENT, CannotRecord, command, described
 from .tap import Tap, tapped
 

@@ -11,6 +11,7 @@ from .packages import PYTHON, YOU
 
 Role = Literal["server", "framework", "you"]
 Frame = Mapping[str, Any]
+Stack = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Band:
         return self.package == PYTHON
 
 
-def bands_of(stack: Mapping[str, Any]) -> list[Band]:
+def bands_of(stack: Stack) -> list[Band]:
     """The bands of a stack, the outermost first."""
     numbered = enumerate(stack["frames"])
     return [
@@ -47,26 +48,36 @@ def _role(numbered: tuple[int, Frame], seam: int) -> Role:
     return "server" if index < seam else "framework"
 
 
-def most_telling(stacks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Of the stacks of one exchange that with the most between the socket and you.
+def most_telling(stacks: Sequence[Stack], handler: Mapping[str, Any] | None = None) -> Stack | None:
+    """Of the stacks of one exchange the handler's, where a framework has told its source.
 
-    Below a handler's stand all bands of a framework, and the most frames; a layer or a hook of
-    yours may be called before it or after. What a handler calls adds only to your own band.
+    Otherwise that with the most between the socket and you: below a handler's stand all bands
+    of a framework, and a layer or a hook of yours may be called before it or after. What a
+    handler calls adds only to your own band.
     """
-    return max(stacks, key=_depth, default=None)
+    told = [each for each in stacks if handler and _is_of(each["frames"][-1], handler)]
+    return max(told or stacks, key=_depth, default=None)
 
 
-def _depth(stack: Mapping[str, Any]) -> tuple[int, int]:
+def _is_of(frame: Frame, source: Mapping[str, Any]) -> bool:
+    # A decorated function begins at its first decorator for one, and at its def for the other.
+    return (frame["file"], frame["function"]) == (source["file"], source["function"])
+
+
+def _depth(stack: Stack) -> tuple[int, int]:
     bands = bands_of(stack)
     own = len(bands[-1].frames) if bands and bands[-1].role == "you" else 0
-    packages = sum(not band.is_python for band in bands)
-    return packages, len(stack["frames"]) - own
+    return len(_packages(bands)), len(stack["frames"]) - own
+
+
+def _packages(bands: Sequence[Band]) -> list[str]:
+    """The packages in their order; one that goes through Python to itself is there once."""
+    names = [band.package for band in bands if not band.is_python]
+    return [name for name, _ in groupby(names)]
 
 
 def relations(bands: Sequence[Band]) -> list[tuple[str, str]]:
     """Who calls whom from the server on, each pair once; through Python or directly."""
-    names = [band.package for band in bands if not band.is_python and band.role != "server"]
-    server = [band.package for band in bands if not band.is_python and band.role == "server"]
-    names = [*server[-1:], *names]
-    pairs = [(one, other) for one, other in pairwise(names) if one != other]
-    return list(dict.fromkeys(pairs))
+    inner = next((i for i, band in enumerate(bands) if band.role != "server"), 0)
+    server = _packages(bands[:inner])[-1:]
+    return list(dict.fromkeys(pairwise([*server, *_packages(bands[inner:])])))

@@ -13,9 +13,10 @@ from rich.text import Text
 from ..format import Run, Trace
 from ..terminal.strokes import Pen, styled
 from .packages import YOU
-from .tower import Band, Frame, bands_of, most_telling, relations
+from .tower import Band, Frame, Stack, bands_of, most_telling, relations
 
 MOST_FRAMES = 3  # of one band
+MOST_OTHERS = 4  # of your functions that are not the handler
 NOTHING = (
     "No function of yours was called: the request was answered, or refused, by others. Name a"
     " path for which you have a handler."
@@ -26,8 +27,10 @@ def show_layers(trace: Trace, console: Console) -> None:
     """Print, for each run of a trace, who stood between the socket and the handler."""
     pen = Pen.for_encoding(console.encoding)
     for index, run in enumerate(trace.runs):
-        stacks = [each.data for each in trace.events if (each.run, each.kind) == (index, "stack")]
-        for line in Picture(run, most_telling(stacks), pen, console.width).lines():
+        own = [each for each in trace.events if each.run == index]
+        stacks = [each.data for each in own if each.kind == "stack"]
+        handler = next((each.source for each in own if each.kind == "handler.call"), None)
+        for line in Picture(run, stacks, handler, pen, console.width).lines():
             line.rstrip()
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -35,9 +38,17 @@ def show_layers(trace: Trace, console: Console) -> None:
 class Picture:
     """The lines for one run."""
 
-    def __init__(self, run: Run, stack: Mapping[str, Any] | None, pen: Pen, width: int) -> None:
+    def __init__(
+        self,
+        run: Run,
+        stacks: Sequence[Stack],
+        handler: Mapping[str, Any] | None,
+        pen: Pen,
+        width: int,
+    ) -> None:
         self.run = run
-        self.stack = stack
+        self.stack = stack = most_telling(stacks, handler)
+        self.others = [each["frames"][-1] for each in stacks if each is not stack]
         self.pen = pen
         self.width = width
         self.bands = bands_of(stack) if stack else []
@@ -115,6 +126,11 @@ class Picture:
     def _sentences(self) -> Iterator[str]:
         if calls := list(_told(relations(self.bands))):
             yield f"{_listed(calls)}."
+        if self.others:
+            names = [f"{_function(each)} ({_place(each)})" for each in self.others[:MOST_OTHERS]]
+            left = len(self.others) - len(names)
+            names += [f"{left} more"] if left else []
+            yield f"Called as well, of your functions: {_listed(names)}."
         passed = self.stack["on_the_way"] if self.stack else []
         if passed:
             told = [

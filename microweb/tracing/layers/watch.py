@@ -153,8 +153,12 @@ def _module(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__"))
 
 
+# What is there only because it is looked at
+_OURS = ("microweb.tracing.", "microweb.observing")
+
+
 def _is_ours(frame: FrameType) -> bool:
-    return _module(frame).startswith("microweb.tracing.")
+    return _module(frame).startswith(_OURS)
 
 
 def _is_import(frame: FrameType | None) -> bool:
