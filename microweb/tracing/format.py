@@ -220,14 +220,18 @@ def _records(trace: Trace) -> Iterator[dict[str, Any]]:
         "version": VERSION,
         "runs": [asdict(run) for run in trace.runs],
     }
-    for event in trace.events:
-        yield {"record": "event", **{name: getattr(event, name) for name in _EVENT}}
+    yield from map(event_record, trace.events)
     for provenance in trace.provenance:
         origins = [_spelled(origin) for origin in provenance.origins]
         yield {"record": "provenance", **asdict(provenance), "origins": origins}
 
 
 _EVENT = ("run", "exchange", "time", "side", "direction", "kind", "data", "where", "source")
+
+
+def event_record(event: Event) -> dict[str, Any]:
+    """An event as its line says it."""
+    return {"record": "event", **{name: getattr(event, name) for name in _EVENT}}
 
 
 def _spelled(origin: Origin) -> dict[str, Any]:

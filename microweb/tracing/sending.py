@@ -10,11 +10,12 @@ import json
 import os
 import socket
 import threading
-from dataclasses import asdict
 
-from .format import Event
+from .format import Event, event_record
 
 PATIENCE = 5.0  # seconds for the other end to read
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # made once, since it is slow to make
 
 
 class Sender:
@@ -36,7 +37,7 @@ class Sender:
 
     def event(self, event: Event) -> None:
         """Send an event."""
-        line = json.dumps({"record": "event", **asdict(event)}, separators=(",", ":"))
+        line = _encode(event_record(event))
         with self._lock:
             if self._is_over:
                 raise ConnectionError("nobody reads any more")

@@ -63,8 +63,12 @@ class Notation:
 
     def environ(self, environ: dict[str, Any]) -> Any:
         """An environ; some servers put all of their process's own environment into it."""
-        own = os.environ
-        kept = {name: value for name, value in environ.items() if own.get(name) != value}
+        kept = {
+            name: value
+            for name, value in environ.items()
+            # gunicorn puts its own name into both.
+            if os.environ.get(name) != value or name == "SERVER_SOFTWARE"
+        }
         written = self.of(kept)
         if isinstance(written, dict) and len(kept) < len(environ):
             written["$more"] = len(environ) - len(kept) + written.get("$more", 0)

@@ -1,4 +1,4 @@
-"""The command: `python -m tests.benchmarks [streams] [bodies] [memory] [servers]`."""
+"""The command: `python -m tests.benchmarks [streams] [bodies] [memory] [servers] [recording]`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import bodies, memory, servers, streams
+from . import bodies, memory, recording, servers, streams
 
 BENCHMARKS = {
     "streams": streams.run,
     "bodies": bodies.run,
     "memory": memory.run,
     "servers": servers.run,
+    "recording": recording.run,
 }
 
 
