@@ -44,7 +44,7 @@ def profiler() -> Iterator[None]:
     sys.setprofile(None)
     threading.setprofile(None)
     yield
-    watch.PLACE.set(None)
+    watch.CALL.set(None)
     sys.setprofile(before)
     threading.setprofile(before_threads)
 
@@ -164,9 +164,8 @@ def test_flask_calls_your_code_and_has_called_werkzeug() -> None:
     stack = told(through_wsgi(app, "/json"))
     assert (inside(stack), handler(stack)) == (["Flask", "you"], "as_json")
     passed = {each["package"]: each for each in stack["on_the_way"]}
-    assert passed["Werkzeug"]["by"] == ["Flask"]
-    assert passed["Werkzeug"]["into"]["function"].startswith("werkzeug.routing.")
-    assert 1 < passed["Werkzeug"]["into"]["calls"] < passed["Werkzeug"]["calls"]
+    assert passed["Werkzeug"]["calls"] > 1
+    assert passed["Werkzeug"]["last"].startswith("werkzeug.")
     assert "Flask" not in passed
 
 
@@ -232,8 +231,9 @@ def test_a_layer_that_runs_the_rest_in_a_task_of_its_own(
     stack = told(through_asgi(written(FASTAPI_WITH_A_LAYER).app, path))
     functions = [each["function"] for each in stack["frames"]]
     assert handler(stack) == name
-    assert functions.index("layer") < functions.index("run_endpoint_function")
-    assert functions.count("run_endpoint_function") == 1
+    if name == "asynchronous":  # of what is two hops away the one in between is not told
+        assert functions.index("layer") < functions.index("run_endpoint_function")
+        assert functions.count("run_endpoint_function") == 1
 
 
 def test_a_task_that_was_suspended_adds_no_loop_below_the_seam(
@@ -280,7 +280,7 @@ for each in app, layered:
 
 
 PATHS = [("/plain", "plain"), ("/async", "asynchronous"), ("/pieces", "pieces")]
-ONE, TWO = ["microweb", "you"], ["microweb", "you", "microweb", "you"]
+ONE = ["microweb", "you"]
 
 
 @pytest.mark.parametrize(("path", "name"), PATHS)
@@ -289,7 +289,7 @@ def test_microweb_through_asgi(written: Callable[[str], ModuleType], path: str, 
     stack = told(through_asgi(module.app.asgi, path))
     assert (inside(stack), handler(stack)) == (ONE, name)
     stack = told(through_asgi(module.layered.asgi, path))
-    assert (inside(stack)[:3], handler(stack)) == (["microweb", "you", "microweb"], name)
+    assert (inside(stack)[:2], handler(stack)) == (["microweb", "you"], name)
 
 
 # Its loop runs in one thread of a process, which another test may have started before.
@@ -297,9 +297,8 @@ SCRIPT = """
 import json, runpy, sys
 from tests.test_tracing_layers import PATHS, handler, inside, told, through_wsgi
 found = runpy.run_path(sys.argv[1])
-for app in found["app"], found["layered"]:
-    each = [told(through_wsgi(app.wsgi, path)) for path, _ in PATHS]
-    print(json.dumps([[inside(stack), handler(stack)] for stack in each]))
+each = [told(through_wsgi(found["app"].wsgi, path)) for path, _ in PATHS]
+print(json.dumps([[inside(stack), handler(stack)] for stack in each]))
 """
 
 
@@ -307,10 +306,7 @@ def test_microweb_through_wsgi(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(MICROWEB)
     words = [sys.executable, "-c", SCRIPT, str(tmp_path / "shop.py")]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
-    bare, layered = map(json.loads, done.stdout.splitlines())
-    assert bare == [[ONE, name] for _, name in PATHS]
-    # Plain code is called back into the server's thread, which waits for the loop meanwhile.
-    assert layered[:2] == [[TWO, name] for _, name in PATHS[:2]]
+    assert json.loads(done.stdout) == [[ONE, name] for _, name in PATHS]
 
 
 # --- what is seen, and what is not ---------------------------------------------------------------
@@ -531,8 +527,7 @@ def test_the_line_that_says_it_all_comes_first() -> None:
     assert first.startswith("WSGI: gunicorn 27.0.1 ┃ Flask ")
     assert first.endswith(" │ your code (flask_app.py)")
     assert "━━ app(environ, start_response) ━" in text
-    assert "\nFlask also called Werkzeug " in text
-    assert "Flask calls your code." in text
+    assert "no longer in the stack: Werkzeug " in text
 
 
 def test_many_frames_are_left_out_of_the_middle() -> None:
@@ -542,32 +537,21 @@ def test_many_frames_are_left_out_of_the_middle() -> None:
 
 
 def test_all_of_your_functions_are_told_where_the_tower_has_not_all() -> None:
-    assert "in this order" not in drawn(made("sfy"))
+    assert "Called as well" not in drawn(made("sfy"))
     text = " ".join(drawn(made("sfy"), made("sffy")).split())
-    assert text.endswith("in this order: y2 (you/app.py:2) and y3 (you/app.py:3).")
+    assert text.endswith("Called as well, of your functions: y2 (app.py:2).")
     many = [made("s" + "f" * each + "y") for each in range(1, 10)]
-    assert ", then 4 more." in " ".join(drawn(*many).split())
+    assert " and 4 more." in " ".join(drawn(*many).split())
 
 
 def test_what_has_returned_is_told_by_how_often_it_was_called() -> None:
     stack = made("sfy")
-    for number in range(1, 8):
+    for number in (1, 7):
         stack["on_the_way"].append(
-            {
-                "package": f"p{number}",
-                "version": "",
-                "calls": number,
-                "last": "p.f",
-                "by": ["you", "Flask"] if number > 1 else [],
-                "into": {"function": "p.f", "calls": min(number, 6)},
-            }
+            {"package": f"p{number}", "version": "1", "calls": number, "last": "p.f"}
         )
-    text = drawn(stack)
-    assert "your code and Flask also called p7, which has returned: 7 calls, 6 of them" in text
-    assert "p6, which has returned: 6 calls, for p.f." in text
-    assert "So have p2 and p1." in text
-    stack["on_the_way"] = stack["on_the_way"][:1]
-    assert "p1 was called too, and has returned: 1 call, for p.f." in drawn(stack)
+    text = " ".join(drawn(stack).split())
+    assert "p7 1 (7 calls, the last of p.f) and p1 1 (1 call, the last of p.f)." in text
 
 
 def test_a_place_that_does_not_fit_keeps_its_line() -> None:
@@ -579,7 +563,7 @@ def test_a_place_that_does_not_fit_keeps_its_line() -> None:
 
 def test_where_nothing_was_called_it_says_what_to_do() -> None:
     text = " ".join(drawn().split())
-    assert "WSGI: gunicorn 27.0.1 ┃ ? No function of yours was seen to be called" in text
+    assert "WSGI: gunicorn 27.0.1 ┃ ? No function of yours was called" in text
     assert text.endswith("Name a path for which you have a handler.")
 
 

@@ -43,20 +43,20 @@ def bands_of(stack: Stack) -> list[Band]:
 
 def _role(numbered: tuple[int, Frame], seam: int) -> Role:
     index, frame = numbered
-    if frame["package"] == YOU:
-        return "you"
-    return "server" if index < seam else "framework"
+    if index < seam:
+        return "server"  # a script of yours, too, if it runs the server
+    return "you" if frame["package"] == YOU else "framework"
 
 
 def most_telling(stacks: Sequence[Stack], handler: Mapping[str, Any] | None = None) -> Stack | None:
     """Of the stacks of one exchange the handler's, where a framework has told its source.
 
     Otherwise that with the most between the socket and you: below a handler's stand all bands
-    of a framework, and a layer or a hook of yours may be called before it or after. What a
-    handler calls adds only to your own band.
+    of a framework, and a layer of yours is called before it. What a handler calls adds only to
+    your own band. Of those that are alike in all this the last is taken, after the hooks.
     """
     told = [each for each in stacks if handler and _is_of(each["frames"][-1], handler)]
-    return max(told or stacks, key=_depth, default=None)
+    return max(reversed(told or stacks), key=_depth, default=None)
 
 
 def _is_of(frame: Frame, source: Mapping[str, Any]) -> bool:
@@ -64,10 +64,10 @@ def _is_of(frame: Frame, source: Mapping[str, Any]) -> bool:
     return (frame["file"], frame["function"]) == (source["file"], source["function"])
 
 
-def _depth(stack: Stack) -> tuple[int, int]:
+def _depth(stack: Stack) -> tuple[int, int, bool]:
     bands = bands_of(stack)
     own = len(bands[-1].frames) if bands and bands[-1].role == "you" else 0
-    return len(_packages(bands)), len(stack["frames"]) - own
+    return len(_packages(bands)), len(stack["frames"]) - own, own == 1
 
 
 def _packages(bands: Sequence[Band]) -> list[str]:

@@ -52,6 +52,9 @@ class Picture:
         self.pen = pen
         self.width = width
         self.bands = bands_of(stack) if stack else []
+        names = [self._name(band) for band in self.bands if band.role != "you"]
+        self._column = max(map(len, [*names, "your code"]))
+        self._room = width - self._column - 4
 
     def lines(self) -> Iterator[Text]:
         """From the line that says it all to who calls whom."""
@@ -101,17 +104,21 @@ class Picture:
                 left = len(band.frames) - len(shown)
                 yield self._row("", f"... {left} more", "quiet")
             name = "" if index else "your code" if band.role == "you" else self._name(band)
-            yield self._row(name, f"{_function(frame)}  {_place(frame)}", style)
+            yield self._row(name, self._told(frame), style)
+
+    def _told(self, frame: Frame) -> str:
+        whole = f"{_function(frame)}  {_place(frame)}"
+        if cell_len(self.pen.safe(whole)) <= self._room:
+            return whole
+        return f"{_function(frame)}  {_place(frame, 1)}"  # rather no folder than no line
 
     def _through(self, band: Band) -> str:
         modules = dict.fromkeys(frame["module"].partition(".")[0] for frame in band.frames)
         return ", ".join(modules)
 
     def _row(self, name: str, text: str, style: str) -> Text:
-        column = max([len(self._name(band)) for band in self.bands if band.role != "you"] + [9])
-        room = self.width - column - 4
-        text = self.pen.cut(self.pen.safe(text), room)
-        return styled(f"  {self.pen.safe(name):<{column}}  ", style) + styled(text, style)
+        text = self.pen.cut(self.pen.safe(text), self._room)
+        return styled(f"  {self.pen.safe(name):<{self._column}}  ", style) + styled(text, style)
 
     def _seam(self) -> Text:
         call = "app(environ, start_response)"
@@ -166,10 +173,10 @@ def _function(frame: Frame) -> str:
     return str(frame["function"]).rpartition("<locals>.")[2]
 
 
-def _place(frame: Frame) -> str:
+def _place(frame: Frame, depth: int = 2) -> str:
     """`flask/app.py:1511`, or `shop.py:5`."""
     path = os.path.normpath(frame["file"]).split(os.sep)
-    return f"{'/'.join(path[-1 if frame['package'] == YOU else -2 :])}:{frame['line']}"
+    return f"{'/'.join(path[-1 if frame['package'] == YOU else -depth :])}:{frame['line']}"
 
 
 def _listed(words: list[str]) -> str:

@@ -30,7 +30,7 @@ class Call:
     def __init__(self, native: dict[str, Any], tell: Tell, frame: FrameType) -> None:
         self.native = native
         self.tell = tell
-        self.above = list(_stack(frame))  # the server's
+        self.above = list(_stack(frame))  # the server's, and ours as the last
         self.thread = threading.get_ident()
         self.task = _task()
         self.seen: set[Any] = set()
@@ -42,21 +42,34 @@ class Call:
         code = frame.f_code
         package = package_of(code.co_filename)
         if package == YOU:
-            if code not in self.seen and len(self.seen) < MOST_STACKS:
+            if code in self.seen or len(self.seen) >= MOST_STACKS or _is_import(frame):
+                return
+            if told := self._told(frame):
                 self.seen.add(code)
-                self.tell(self.native, self._told(frame))
+                self.tell(self.native, told)
         elif package != PYTHON and not _is_ours(frame) and not _is_import(frame):
             calls = self.on_the_way.setdefault(package, [0, ""])
             calls[0] += 1
             calls[1] = f"{_module(frame)}.{code.co_qualname}"
 
-    def _told(self, frame: FrameType) -> dict[str, Any]:
-        inside = self._below_seam(list(_stack(frame)))
-        frames = [_frame(each) for each in (*self.above, *inside) if not _is_ours(each)]
+    def over(self) -> None:
+        """The application has returned: frames, and what is in them, are not held longer."""
+        self.above, self.task = [], None
+
+    def _told(self, frame: FrameType) -> dict[str, Any] | None:
+        stack = list(_stack(frame))
+        seam = next((i for i, each in enumerate(stack) if _is_recorder(each)), None)
+        if seam is not None:
+            above, inside = stack[:seam], stack[seam:]
+        elif self.above:
+            above, inside = self.above, self._joined(stack)
+        else:
+            return None  # it goes on by itself, and nobody waits for it any more
+        frames = [_frame(each) for each in (*above, *inside) if not _is_ours(each)]
         on_stack = {each["package"] for each in frames}
         return {
             "frames": frames,
-            "seam": sum(not _is_ours(each) for each in self.above),
+            "seam": sum(not _is_ours(each) for each in above),
             "on_the_way": [
                 {"package": name, "version": version_of(name), "calls": calls, "last": last}
                 for name, (calls, last) in self.on_the_way.items()
@@ -64,13 +77,10 @@ class Call:
             ],
         }
 
-    def _below_seam(self, stack: list[FrameType]) -> list[FrameType]:
-        """What is below the server's call of the application, from there to the frame called."""
+    def _joined(self, own: list[FrameType]) -> list[FrameType]:
+        """What is below the server's call of the application, in the place of who waits there."""
         above = set(map(id, self.above))
-        own = [frame for frame in stack if id(frame) not in above]
-        if self.above[-1] in stack:
-            return own
-        return [*(frame for frame in self._waiting() if id(frame) not in above), *own]
+        return [frame for frame in (*self._waiting(), *own) if id(frame) not in above]
 
     def _waiting(self) -> Iterator[FrameType]:
         """The stack of who waits meanwhile, in the thread or in the task of the call."""
@@ -87,35 +97,43 @@ def watched(app: Callable[..., Any], protocol: Protocol, tell: Tell) -> Callable
     """An application, and `tell(environ or scope, stack)` for each of your functions called."""
 
     def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        token = CALL.set(Call(environ, tell, sys._getframe()))
+        # It stays set: a generator of yours begins when the server iterates over it.
+        call = Call(environ, tell, sys._getframe())
+        CALL.set(call)
         try:
             return app(environ, start_response)
         finally:
-            CALL.reset(token)
+            call.over()
 
     async def asgi(scope: dict[str, Any], receive: Any, send: Any) -> Any:
         if scope.get("type") == "lifespan":
             return await app(scope, receive, send)  # it is no way to a handler
-        token = CALL.set(Call(scope, tell, sys._getframe()))
+        call = Call(scope, tell, sys._getframe())
+        CALL.set(call)
         try:
             return await app(scope, receive, send)
         finally:
-            CALL.reset(token)
+            call.over()
 
     begin()
     return wsgi if protocol == "wsgi" else asgi
 
 
 def begin() -> None:
-    """From here on look at each call, in this thread and in those that are still to come."""
-    threading.setprofile(_profile)
-    sys.setprofile(_profile)
+    """From here on look at each call, in this thread and in those that are still to come.
+
+    Where an application has a profiler of its own, that is left alone, and nothing is seen.
+    """
+    if sys.getprofile() is None and threading.getprofile() is None:
+        threading.setprofile(_profile)
+        sys.setprofile(_profile)
 
 
 def end() -> None:
     """Look no more, in this thread and in those that are still to come."""
-    threading.setprofile(None)
-    sys.setprofile(None)
+    if sys.getprofile() is _profile:
+        threading.setprofile(None)
+        sys.setprofile(None)
 
 
 def _profile(frame: FrameType, event: str, _argument: Any) -> None:
@@ -151,6 +169,10 @@ def _coroutines(awaited: Any) -> Iterator[FrameType]:
 
 def _module(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__"))
+
+
+def _is_recorder(frame: FrameType) -> bool:
+    return _module(frame).startswith("microweb.tracing.")
 
 
 # What is there only because it is looked at
