@@ -108,7 +108,7 @@ def test_an_error_inside_the_module_is_shown_whole() -> None:
 
 
 def test_help_and_version_fit_a_terminal() -> None:
-    for command in ([], ["run"], ["routes"], ["doctor"]):
+    for command in ([], ["run"], ["routes"], ["doctor"], ["trace"], ["layers"]):
         ran = microweb(*command, "--help")
         assert ran.exit_code == 0
         assert "microweb" in ran.stdout

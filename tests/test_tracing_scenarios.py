@@ -40,6 +40,10 @@ SCENARIOS: dict[str, Asked] = {
     "leave": asked("GET", "/endless", [], [], leave=True),
     "websocket": asked("GET", "/talk", ["upgrade: websocket"], ["hi"]),
     "file": asked("GET", "/file", [], []),
+    "unwanted": asked("POST", "/nowhere", ["expect: 100-continue"], ["unwanted"]),
+    # Asked at once: the second lets the first go on.
+    "gated": asked("GET", "/gated", [], []),
+    "open": asked("GET", "/open", [], []),
 }
 PROTOCOLS: tuple[Protocol, ...] = ("wsgi", "asgi")
 
@@ -81,13 +85,28 @@ async def see(protocol: Protocol) -> tuple[Trace, list[Answer]]:
     order = Order(f"{TARGET}.{protocol}", protocol, "", observe=TARGET)
     answers = []
     async with recording(order, USUAL[protocol]) as made:
-        for scenario in SCENARIOS.values():
+        *alone, gated, opening = SCENARIOS.values()
+        for scenario in alone:
             number = len(made.tap.connections) + 1
             between = reads(made, number)
             answer = await ask(HOST, made.tap.port, scenario, timeout=PATIENCE, between=between)
             await made.home.until(partial(is_over, number))
             answers.append(answer)
+        first = asyncio.create_task(ask(HOST, made.tap.port, gated, timeout=PATIENCE))
+        while not is_begun(made, len(answers) + 1):
+            await asyncio.sleep(0.001)
+        second = await ask(HOST, made.tap.port, opening, timeout=PATIENCE)
+        answers += [await first, second]
+        await made.home.until(partial(is_over, len(answers)))
     return made.trace(), answers
+
+
+def is_begun(made: Recording, exchange: int) -> bool:
+    """Whether a response is as far as it can get before its first chunk is there."""
+    if made.run.protocol == "asgi":
+        connections = made.tap.connections[exchange - 1 :]
+        return any(each.direction == "out" for own in connections for each in own.sights)
+    return any((e.exchange, e.kind) == (exchange, "next.call") for e in made.home.events)
 
 
 def is_over(number: int, home: Home) -> bool:
@@ -258,18 +277,24 @@ def test_a_form(look: Look) -> None:
     assert seen.answer.body == b"Ada Lovelace"
 
 
-def test_headers_of_a_stream_wait_for_its_first_chunk_under_wsgi_only(look: Look) -> None:
+def test_a_stream_crosses_chunk_by_chunk(look: Look) -> None:
     seen = look("stream")
-    first = seen.wire("out")[0].time
-    if protocol_of(seen) == "wsgi":
-        assert seen.first("start_response.return").time < seen.first("next.return").time < first
-    else:
-        assert first < [each.time for each in seen.all("send.call")][1]
     chunks = [
         each.data.get("bytes") or each.data["message"]["body"]
         for each in [*seen.all("next.return"), *seen.all("send.call")[1:-1]]
     ]
     assert [chunk["$bytes"] for chunk in chunks] == ["one", "two", "three"]
+
+
+def test_headers_of_a_stream_wait_for_its_first_chunk_under_wsgi_only(look: Look) -> None:
+    seen = look("gated")
+    first, opened = seen.wire("out")[0].time, look("open").first("handler.call").time
+    assert seen.answer.body == b"late"
+    if protocol_of(seen) == "wsgi":
+        assert seen.first("start_response.return").time < opened < first
+        assert seen.first("next.return").time < first
+    else:
+        assert first < opened < seen.all("send.call")[1].time
 
 
 def test_an_upload_in_pieces_is_one_read_under_wsgi_and_as_many_messages_under_asgi(
@@ -324,19 +349,24 @@ def test_an_exception_after_the_first_byte_can_only_cut_the_connection(look: Loo
         assert seen.kinds()[-2:].count("reset") + seen.kinds("close").count("close.return") >= 1
 
 
-def test_when_100_continue_goes_out(look: Look) -> None:
-    """Under ASGI when the application first receives; gunicorn sends it before it calls."""
+def test_100_continue_goes_out_before_the_body(look: Look) -> None:
     seen = look("expect")
     assert seen.answer.interim == [100]
     assert seen.answer.body == b"6"
     interim = seen.wire("out")[0]
     assert interim.data["bytes"]["$bytes"] == "HTTP/1.1 100 Continue\r\n\r\n"
-    if protocol_of(seen) == "wsgi":
-        assert interim.time < seen.first("app.call").time
-    else:
-        assert seen.first("receive.call").time < interim.time
     body = next(e for e in seen.wire("in") if any(p[0] == "body" for p in e.data["parts"]))
     assert interim.time < body.time
+    if protocol_of(seen) == "asgi":
+        assert seen.first("receive.call").time < interim.time
+
+
+def test_whether_100_continue_waits_for_the_application(look: Look) -> None:
+    """It does under uvicorn; gunicorn sends it before the call, wanted or not."""
+    seen = look("unwanted")
+    assert not seen.kinds("wsgi.input", "receive")
+    assert seen.answer.status == 404
+    assert seen.answer.interim == ([100] if protocol_of(seen) == "wsgi" else [])
 
 
 def test_how_an_application_learns_that_the_client_has_left(look: Look) -> None:
@@ -432,7 +462,7 @@ def test_provenance_is_exact_for_what_was_sent(look: Look, name: str) -> None:
         if each.of in ("wsgi.input", "receive")
         for start, end in each.spans
     )
-    if name != "websocket":
+    if name not in ("websocket", "unwanted"):  # of which no body is read
         assert body == b"".join(SCENARIOS[name].pieces).decode()
 
 

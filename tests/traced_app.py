@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
-from microweb import App, FileResponse, Request, StreamingResponse, WebSocket
+from microweb import App, FileResponse, Request, WebSocket
 
 app = App()
 
@@ -87,11 +88,18 @@ async def talk(ws: WebSocket) -> None:
         await ws.send_text(str(message))
 
 
-@app.get("/slow")
-async def slow(request: Request) -> StreamingResponse:
-    """Headers now, a body only when it has come."""
+gate = threading.Event()
 
-    async def chunks() -> AsyncIterator[str]:
-        yield "late"
 
-    return StreamingResponse(chunks())
+@app.get("/gated")
+def gated(request: Request) -> Iterator[str]:
+    """Headers now, and a body when the gate is opened."""
+    gate.wait(20)
+    yield "late"
+
+
+@app.get("/open")
+def opening(request: Request) -> str:
+    """Open the gate."""
+    gate.set()
+    return "open"

@@ -9,7 +9,7 @@ import click
 from .trace import SERVER, TIMEOUT, Doors
 
 
-@click.command(cls=Doors)
+@click.command(cls=Doors, short_help="Print who stands above a handler.")
 @click.argument("words", nargs=-1, metavar="[TARGET] [METHOD] [PATH]")
 @click.option("--wsgi", metavar="[TARGET]", help="Through WSGI; this one, if it is named here.")
 @click.option("--asgi", metavar="[TARGET]", help="Through ASGI; this one, if it is named here.")

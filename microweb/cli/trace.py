@@ -45,12 +45,12 @@ TIMEOUT = click.option(
 )
 
 
-@click.command(cls=Doors)
+@click.command(cls=Doors, short_help="Record a request, and draw what crossed.")
 @click.argument("words", nargs=-1, metavar="[TARGET] [METHOD] [PATH]")
 @click.option("--wsgi", metavar="[TARGET]", help="Through WSGI; this one, if it is named here.")
 @click.option("--asgi", metavar="[TARGET]", help="Through ASGI; this one, if it is named here.")
 @click.option("--both", is_flag=True, help="Through both; so it is for an App anyway.")
-@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'")
+@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header.")
 @click.option(
     "-d",
     "--data",

@@ -2,16 +2,29 @@
 
 Nothing in here knows a framework. It sees what a server and a client send each other, and
 the calls that PEP 3333 and ASGI 3.0 let a server and an application make; so it records any
-application of the two protocols behind any server. From the wire to the page:
+application of the two protocols behind any server.
 
-- `format`: the trace, lines of JSON, and what each of them means
+In the server's process:
+
+- `wsgi`, `asgi`: the recorders, one around a callable of each protocol
+- `recorder`, `proxy`: what they have in common, and how they are not noticed
 - `values`: how what was seen is written down: bounded, and without secrets
-- `recorder`, `wsgi`, `asgi`: the recorders, one around a callable of each protocol
-- `recorded`, `sending`: a recorder in a server's process, which sends home what it sees
+- `order`, `recorded`, `sending`: what is to be recorded, the application that a server is given
+  for it, and how events leave the process
+- `layers`: who stands between the socket and the handler, from the call stack
+
+And around it:
+
+- `servers`, `recording`: a server that is started to be recorded, and all that was seen of it
 - `tap`: the relay in front of a server, which sees the bytes
 - `home`: where the recorders' events arrive
+- `asked`, `client`: the request that is recorded
+
+From there to the picture:
+
 - `anatomy`: which bytes of a connection mean what
 - `joining`: bytes and calls, put together into exchanges
-- `provenance`: which bytes of the wire each value came from
-- `servers`: the servers that can be recorded, and how they are started
+- `sent`, `provenance`: which bytes of the wire each value came from
+- `format`: the trace, lines of JSON, and what each of them means
+- `steps`, `terminal`: what a trace tells, step by step, and the picture of it
 """

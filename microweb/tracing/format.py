@@ -76,6 +76,7 @@ KINDS: dict[str, tuple[Side, str, str]] = {
     "eof": ("wire", "in or out", "connection: nothing more will be sent in this direction"),
     "reset": ("wire", "in or out", "connection: torn by the one who sends in this direction"),
     # at the seam of either protocol
+    "load": ("seam", "in", "target: it was imported in this process, and can be called"),
     "app.call": ("seam", "in", "environ, or scope"),
     "app.return": (
         "seam",

@@ -32,6 +32,7 @@ def recorded(order: Order) -> Any:
         recorder.app = watched(recorder.app, order.protocol, tell)
     if order.observe:
         resolve_name(order.observe).observe(recorder.recorder.observe)
+    recorder.recorder.loaded(order.target)
     return recorder
 
 

@@ -40,6 +40,10 @@ class Recorder:
         self._numbers = count(1)
         self._open: dict[int, Exchange] = {}
 
+    def loaded(self, target: str) -> None:
+        """Tell that the application is there, and where."""
+        self.emit(Event(monotonic_ns(), "seam", "in", "load", {"target": target}, where=_where()))
+
     def begin(self, native: dict[str, Any], is_request: bool = True) -> Exchange:
         """The exchange of one environ or scope."""
         exchange = Exchange(self, native, next(self._numbers) if is_request else None)

@@ -79,6 +79,7 @@ async def recording(
         order = replace(order, home=collected.path)
         async with running(words, order.environment()) as output:
             port = await _port(output, server)
+            await _loaded(collected, output, server)
             is_silent = (server, order.protocol) in SILENT
             async with tapped(port, one_at_a_time=is_silent) as tap:
                 yield Recording(run, order, tap, collected, output)
@@ -94,3 +95,20 @@ async def _port(output: Output, server: str) -> int:
     if port is None:
         raise CannotRecord(f"{server} does not listen. It says:\n\n{output.text.strip()}")
     return port
+
+
+async def _loaded(collected: Home, output: Output, server: str) -> None:
+    """Wait for the application: some servers listen before they have imported it."""
+    loaded = asyncio.create_task(collected.until(_is_loaded))
+    done, _ = await asyncio.wait(
+        {loaded, output.read}, timeout=START, return_when=asyncio.FIRST_COMPLETED
+    )
+    loaded.cancel()
+    if loaded not in done:
+        raise CannotRecord(
+            f"{server} does not load the application. It says:\n\n{output.text.strip()}"
+        )
+
+
+def _is_loaded(collected: Home) -> bool:
+    return any(event.kind == "load" for event in collected.events)
