@@ -113,7 +113,7 @@ def software_of(app: Any) -> dict[str, str]:
     installed = packages_distributions()
     roots = [kind.__module__.partition(".")[0] for kind in type(app).__mro__]
     names = [name for root in dict.fromkeys(roots) for name in installed.get(root, ())]
-    return {name: version(name) for name in names}
+    return {name.lower(): version(name) for name in names}
 
 
 # --- recording --------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
+from rich.cells import cell_len
 
 import microweb
 from microweb import App
@@ -180,3 +183,21 @@ def test_microweb_run_serves_the_application_of_your_own_by_its_name(
         assert httpx.get(server.url + "/hello/you").json() == {"hello": "you", "door": door[2:]}
         server.stop()
         assert server.log().count("the end") == 1
+
+
+TRACES = re.findall(r"^\| [^|]+ \| `((?:GET|POST) /.*)` \|$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", TRACES)
+def test_each_trace_that_is_worth_seeing_can_be_seen(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = CliRunner().invoke(main, ["trace", "microweb.demo:site", *shlex.split(words)])
+    assert ran.exit_code == 0, ran.output
+    assert "the thick line is the seam" in ran.stdout
+    assert max(map(cell_len, ran.stdout.splitlines())) <= 80
+
+
+def test_all_that_is_worth_seeing_is_tried() -> None:
+    assert len(TRACES) == 8
