@@ -12,22 +12,13 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .recorder import Emit, Exchange, Recorder
+from .recorder import Exchange, Recorded
 
 Call = Callable[..., Awaitable[Any]]
 
 
-class RecordedASGI:
-    """An ASGI application that a server calls, and `emit` is told what happens: see `Recorder`."""
-
-    def __init__(self, app: Call, emit: Emit, *, secrets: bool = False) -> None:
-        self.app = app
-        self.recorder = Recorder(emit, secrets)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "app":
-            raise AttributeError(name)  # of one that is being copied, and has nothing yet
-        return getattr(self.app, name)
+class RecordedASGI(Recorded):
+    """An ASGI application that is recorded."""
 
     async def __call__(self, scope: dict[str, Any], receive: Call, send: Call) -> Any:
         """Call the application with the scope as it is."""

@@ -72,6 +72,19 @@ class Recorder:
             exchange.tell(kind, None, **exchange.noted(data))
 
 
+class Recorded:
+    """An application that a server calls, and `emit` is told what happens: see `Recorder`."""
+
+    def __init__(self, app: Callable[..., Any], emit: Emit, *, secrets: bool = False) -> None:
+        self.app = app
+        self.recorder = Recorder(emit, secrets)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "app":
+            raise AttributeError(name)  # of one that is being copied, and has nothing yet
+        return getattr(self.app, name)
+
+
 class Exchange:
     """One call of an application, and all that it leads to."""
 

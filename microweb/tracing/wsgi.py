@@ -15,24 +15,15 @@ from typing import Any
 from weakref import finalize
 
 from .proxy import Proxy
-from .recorder import Emit, Exchange, Recorder
+from .recorder import Exchange, Recorded
 from .values import type_name
 
 READS = frozenset({"read", "read1", "readinto", "readinto1", "readline", "readlines"})
 WRITES = frozenset({"write", "writelines", "flush"})
 
 
-class RecordedWSGI:
-    """A WSGI application that a server calls, and `emit` is told what happens: see `Recorder`."""
-
-    def __init__(self, app: Callable[..., Any], emit: Emit, *, secrets: bool = False) -> None:
-        self.app = app
-        self.recorder = Recorder(emit, secrets)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "app":
-            raise AttributeError(name)  # of one that is being copied, and has nothing yet
-        return getattr(self.app, name)
+class RecordedWSGI(Recorded):
+    """A WSGI application that is recorded."""
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Call the application, and hand back what it returns."""
