@@ -400,8 +400,18 @@ def test_a_server_that_has_got_all_need_not_ask_for_the_end() -> None:
     story.ask()
     story.start(headers=[["Content-Length", "5"]])
     story.next("hello")
+    story.go("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
     story.close()
     assert only(story.trace).summary.startswith("200 OK in ")
+
+
+def test_an_answer_that_has_not_left_is_none() -> None:
+    """PEP 3333 holds the headers until there is a chunk."""
+    story = Story()
+    story.ask()
+    story.start()
+    story.tell("reset", 1_000_000, direction="in", connection=1)
+    assert only(story.trace).summary.startswith("The client left without an answer, after ")
 
 
 @pytest.mark.parametrize("kind", ["reset", "eof"])

@@ -202,6 +202,7 @@ def left() -> Trace:
     story.ask("GET /stream", "/stream")
     story.start()
     story.tell("app.return", type="generator", length=None)
+    story.go("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(3):
         story.next("tick\n", 250_000)
         story.go("6\r\ntick\n\r\n")
@@ -227,6 +228,7 @@ def left_asgi() -> Trace:
     story = Story("asgi")
     story.ask("GET /stream", "/stream")
     story.start()
+    story.go("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     story.tell("receive.call")
     for _ in range(3):
         story.send("http.response.body", body=octets("tick\n"), more_body=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import shlex
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -67,6 +68,8 @@ async def recording(
 
     Raises CannotRecord where it does not come to listen.
     """
+    if not hasattr(socket, "AF_UNIX"):
+        raise CannotRecord("a recording needs Unix sockets: on Windows, use WSL")
     words = command(server, order.protocol)
     run = Run(
         order.protocol,

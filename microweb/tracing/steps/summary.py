@@ -24,11 +24,13 @@ def request_told(scene: Scene) -> str:
 
 
 def answer_told(scene: Scene) -> str:
-    """`200 OK`: the last status on the wire, or else at the seam; nothing if there was none."""
+    """`200 OK`: the last status on the wire; at the seam, if that is all that was recorded."""
     for event in reversed(scene.events):
         status = status_of(octets(event.data.get("bytes"))) if event.kind == "bytes" else ""
         if status:
             return status
+    if scene.first("bytes"):
+        return ""  # what was meant to be answered has not left
     for event in reversed(scene.events):
         if event.kind == "start_response.call":
             return plain(event.data.get("status"))
@@ -44,7 +46,8 @@ def summary_told(scene: Scene) -> str:
 
 
 def _outcome(scene: Scene) -> str:
-    answer, took = answer_told(scene) or "No answer", milliseconds(scene.took)
+    told, took = answer_told(scene), milliseconds(scene.took)
+    answer = told or "No answer"
     failure = scene.failure
     if scene.is_servers_own:
         return f"{answer} after {took}, from the server alone: the application was not called."
@@ -56,6 +59,8 @@ def _outcome(scene: Scene) -> str:
         return f"{kind} left the application; the client got from the server: {answer}."
     if scene.is_websocket and answer.startswith("101"):
         return f"A conversation of {took}: {_messages(scene)}."
+    if departure is not None and not told:
+        return f"The client left without an answer, after {took}."
     if departure is not None:
         return f"{answer}, but the client left before the end, after {took}."
     return f"{answer} in {took}."
