@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from wsgiref.util import setup_testing_defaults
@@ -27,6 +27,7 @@ from rich.console import Console
 from microweb.tracing.asgi import RecordedASGI
 from microweb.tracing.format import Event, Protocol, Run, Trace
 from microweb.tracing.layers import packages, watch
+from microweb.tracing.layers.places import stack_of
 from microweb.tracing.layers.tower import bands_of, most_telling, relations
 from microweb.tracing.layers.view import show_layers
 from microweb.tracing.layers.watch import watched
@@ -44,7 +45,7 @@ def profiler() -> Iterator[None]:
     sys.setprofile(None)
     threading.setprofile(None)
     yield
-    watch.CALL.set(None)
+    watch.PLACE.set(None)
     sys.setprofile(before)
     threading.setprofile(before_threads)
 
@@ -164,8 +165,9 @@ def test_flask_calls_your_code_and_has_called_werkzeug() -> None:
     stack = told(through_wsgi(app, "/json"))
     assert (inside(stack), handler(stack)) == (["Flask", "you"], "as_json")
     passed = {each["package"]: each for each in stack["on_the_way"]}
-    assert passed["Werkzeug"]["calls"] > 1
-    assert passed["Werkzeug"]["last"].startswith("werkzeug.")
+    assert passed["Werkzeug"]["by"] == ["Flask"]
+    assert passed["Werkzeug"]["into"]["function"].startswith("werkzeug.routing.")
+    assert 1 < passed["Werkzeug"]["into"]["calls"] < passed["Werkzeug"]["calls"]
     assert "Flask" not in passed
 
 
@@ -231,9 +233,8 @@ def test_a_layer_that_runs_the_rest_in_a_task_of_its_own(
     stack = told(through_asgi(written(FASTAPI_WITH_A_LAYER).app, path))
     functions = [each["function"] for each in stack["frames"]]
     assert handler(stack) == name
-    if name == "asynchronous":  # of what is two hops away the one in between is not told
-        assert functions.index("layer") < functions.index("run_endpoint_function")
-        assert functions.count("run_endpoint_function") == 1
+    assert functions.index("layer") < functions.index("run_endpoint_function")
+    assert functions.count("run_endpoint_function") == 1
 
 
 def test_a_task_that_was_suspended_adds_no_loop_below_the_seam(
@@ -280,7 +281,7 @@ for each in app, layered:
 
 
 PATHS = [("/plain", "plain"), ("/async", "asynchronous"), ("/pieces", "pieces")]
-ONE = ["microweb", "you"]
+ONE, TWO = ["microweb", "you"], ["microweb", "you", "microweb", "you"]
 
 
 @pytest.mark.parametrize(("path", "name"), PATHS)
@@ -289,7 +290,8 @@ def test_microweb_through_asgi(written: Callable[[str], ModuleType], path: str, 
     stack = told(through_asgi(module.app.asgi, path))
     assert (inside(stack), handler(stack)) == (ONE, name)
     stack = told(through_asgi(module.layered.asgi, path))
-    assert (inside(stack)[:2], handler(stack)) == (["microweb", "you"], name)
+    # Pieces are made when the layer has returned.
+    assert (inside(stack), handler(stack)) == (ONE if name == "pieces" else TWO, name)
 
 
 # Its loop runs in one thread of a process, which another test may have started before.
@@ -297,8 +299,9 @@ SCRIPT = """
 import json, runpy, sys
 from tests.test_tracing_layers import PATHS, handler, inside, told, through_wsgi
 found = runpy.run_path(sys.argv[1])
-each = [told(through_wsgi(found["app"].wsgi, path)) for path, _ in PATHS]
-print(json.dumps([[inside(stack), handler(stack)] for stack in each]))
+for app in found["app"], found["layered"]:
+    each = [told(through_wsgi(app.wsgi, path)) for path, _ in PATHS]
+    print(json.dumps([[inside(stack), handler(stack)] for stack in each]))
 """
 
 
@@ -306,7 +309,10 @@ def test_microweb_through_wsgi(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(MICROWEB)
     words = [sys.executable, "-c", SCRIPT, str(tmp_path / "shop.py")]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
-    assert json.loads(done.stdout) == [[ONE, name] for _, name in PATHS]
+    bare, layered = map(json.loads, done.stdout.splitlines())
+    assert bare == [[ONE, name] for _, name in PATHS]
+    # Plain code is called back into the server's thread, which waits for the loop meanwhile.
+    assert layered[:2] == [[TWO, name] for _, name in PATHS[:2]]
 
 
 # --- what is seen, and what is not ---------------------------------------------------------------
@@ -355,9 +361,9 @@ def test_the_lifespan_is_no_way_to_a_handler(written: Callable[[str], ModuleType
 FLASK_WITH_HOOKS = """
 import sys
 from flask import Flask, render_template
-from jinja2 import DictLoader
+from jinja2 import FileSystemLoader
 app = Flask(__name__)
-app.jinja_loader = DictLoader({"page.html": "{{ name }}"})
+app.jinja_loader = FileSystemLoader(__file__.rpartition("/")[0])
 
 @app.before_request
 def before(): pass
@@ -379,12 +385,52 @@ def test_hooks_templates_helpers_and_imports_are_no_handlers(
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "late_import.py").write_text("def used(): pass\nused()")
+    (tmp_path / "page.html").write_text("{{ name }}")
     app = written(FLASK_WITH_HOOKS).app
     found = through_wsgi(app, "/page")
     assert [handler(stack) for stack in found] == ["before", "page", "helper"]
     assert handler(told(found)) == "page"
     found = through_wsgi(app, "/late")
     assert [handler(stack) for stack in found] == ["before", "late"]
+
+
+BY_HAND = """
+import sys
+from fastapi import FastAPI
+from flask import Flask
+flask, fastapi = Flask(__name__), FastAPI()
+
+@fastapi.middleware("http")
+async def layer(request, call_next):
+    look(sys._getframe())
+    return await call_next(request)
+
+@flask.get("/")
+@fastapi.get("/")
+def mine():
+    look(sys._getframe())
+    return "x"
+"""
+
+
+@pytest.mark.parametrize(("name", "drive"), [("flask", through_wsgi), ("fastapi", through_asgi)])
+def test_what_the_profiler_does_by_hand(
+    written: Callable[[str], ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    drive: Callable[[Any, str], list[Stack]],
+) -> None:
+    # Where the interpreter calls a profiler it traces nothing, and no coverage is measured.
+    def look(frame: FrameType) -> None:
+        for each in stack_of(frame):
+            watch._profile(each, "call", None)
+
+    monkeypatch.setattr(watch, "begin", lambda: None)
+    module = written(BY_HAND)
+    module.__dict__["look"] = look
+    stack = told(drive(getattr(module, name), "/"))
+    assert (handler(stack), inside(stack)[-1]) == ("mine", "you")
+    assert name in inside(stack)[0].lower()
 
 
 def test_what_goes_wrong_in_here_does_not_reach_the_application(
@@ -527,7 +573,7 @@ def test_the_line_that_says_it_all_comes_first() -> None:
     assert first.startswith("WSGI: gunicorn 27.0.1 ┃ Flask ")
     assert first.endswith(" │ your code (flask_app.py)")
     assert "━━ app(environ, start_response) ━" in text
-    assert "no longer in the stack: Werkzeug " in text
+    assert "\nFlask also called Werkzeug " in text
 
 
 def test_many_frames_are_left_out_of_the_middle() -> None:
@@ -548,10 +594,18 @@ def test_what_has_returned_is_told_by_how_often_it_was_called() -> None:
     stack = made("sfy")
     for number in (1, 7):
         stack["on_the_way"].append(
-            {"package": f"p{number}", "version": "1", "calls": number, "last": "p.f"}
+            {
+                "package": f"p{number}",
+                "version": "1",
+                "calls": number,
+                "last": "p.f",
+                "by": ["you", "Flask"][: number - 1],
+                "into": {"function": "p.f", "calls": min(number, 6)},
+            }
         )
     text = " ".join(drawn(stack).split())
-    assert "p7 1 (7 calls, the last of p.f) and p1 1 (1 call, the last of p.f)." in text
+    assert "your code and Flask also called p7 1, which has returned: 7 calls, 6 of them" in text
+    assert "p1 1 was called too, and has returned: 1 call, for p.f." in text
 
 
 def test_a_place_that_does_not_fit_keeps_its_line() -> None:

@@ -139,13 +139,7 @@ class Picture:
             names += [f"{left} more"] if left else []
             yield f"Called as well, of your functions: {_listed(names)}."
         passed = self.stack["on_the_way"] if self.stack else []
-        if passed:
-            told = [
-                f"{each['package']} {each['version']} ({_times(each['calls'])}, the last of"
-                f" {each['last']})"
-                for each in sorted(passed, key=lambda each: -each["calls"])
-            ]
-            yield f"On the way there, and no longer in the stack: {_listed(told)}."
+        yield from map(_returned, sorted(passed, key=lambda each: -each["calls"]))
 
     def _prose(self, text: str, style: str = "server") -> Iterator[Text]:
         for line in self.pen.wrapped(self.pen.safe(text), self.width, 8):
@@ -164,8 +158,15 @@ def _who(package: str) -> str:
     return "your code" if package == YOU else package
 
 
-def _times(calls: int) -> str:
-    return f"{calls:,} calls" if calls != 1 else "1 call"
+def _returned(each: Mapping[str, Any]) -> str:
+    """`Flask also called Werkzeug 3.1.9, which has returned: 55 calls, 26 of them for ...`"""
+    name = f"{each['package']} {each['version']}".rstrip()
+    by = _listed([_who(package) for package in each["by"]])
+    called = f"{by} also called {name}, which" if by else f"{name} was called too, and"
+    calls = "1 call" if each["calls"] == 1 else f"{each['calls']:,} calls"
+    into = each["into"]
+    part = "" if into["calls"] == each["calls"] else f"{into['calls']:,} of them "
+    return f"{called} has returned: {calls}, {part}for {into['function']}."
 
 
 def _function(frame: Frame) -> str:
