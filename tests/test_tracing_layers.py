@@ -10,6 +10,7 @@ import io
 import json
 import subprocess
 import sys
+import sysconfig
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -502,6 +503,7 @@ def test_only_so_many_functions_are_looked_at(
         (pytest.__file__, "pytest"),
         ("/usr/lib/python3/dist-packages/unheard_of/app.py", "unheard_of"),
         (f"{Path(threading.__file__).parent}/site-packages/unheard_of.py", "unheard_of"),
+        (f"{sysconfig.get_path('scripts')}/bottle.py", "bottle"),
         (__file__, "you"),
     ],
 )

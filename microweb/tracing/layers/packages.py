@@ -15,6 +15,8 @@ _OWN = f"{Path(__file__).parents[2]}/"
 _DEMO = f"{_OWN}demo/"
 # Wherever they are: a virtual environment's, a user's, those of the Python underneath.
 _INSTALLED = ("site-packages", "dist-packages")
+# Of a module that is a script as well, as bottle.py is, Python may find the script first.
+_SCRIPTS = Path(sysconfig.get_path("scripts"))
 _STANDARD = tuple({f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib")})
 
 
@@ -38,7 +40,7 @@ def within(file: str) -> tuple[str, ...]:
     for index in reversed(range(len(parts) - 1)):
         if parts[index] in _INSTALLED:
             return parts[index + 1 :]
-    return ()
+    return parts[-1:] if Path(file).parent == _SCRIPTS else ()
 
 
 @functools.cache
