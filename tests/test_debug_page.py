@@ -429,7 +429,8 @@ def test_without_debug_the_client_sees_nothing_of_it(get: Get) -> None:
 def test_what_starts_a_server_is_on_its_side() -> None:
     # `python -m microweb` starts a server: its files are in the package, above the seam.
     package = Path(microweb.__file__).parent
-    for file in ("__main__.py", "cli.py", "testing.py", "demo/site.py", "app.py"):
+    for file in ("__main__.py", "cli/run.py", "run.py", "testing.py", "demo/site.py", "app.py"):
+        assert (package / file).is_file()
         names: dict[str, Any] = {}
         code = "def serve(get, app): return get(app)"
         exec(compile(code, package / file, "exec"), names)

@@ -24,9 +24,10 @@ PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 # What this package holds beside the framework: an application, and what plays the server.
 OUTSIDE = (
     "__main__.py",
-    "cli.py",
+    "cli",
     "demo",
     "explorer",
+    "run.py",
     "servers",
     "testing.py",
     "testing_websocket.py",
