@@ -396,6 +396,20 @@ def test_secrets_are_masked_in_bytes_unless_they_are_asked_for() -> None:
         assert text == (sent.decode() if secrets else sent.decode().replace("sid=secret", "*" * 10))
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\nCookie: sid=secret",
+        b"no HTTP at all\r\nCookie: sid=secret\r\n",
+    ],
+)
+def test_secrets_are_masked_in_a_head_that_is_cut_or_makes_no_sense(sent: bytes) -> None:
+    trace = joined(RUN, [seen(1, ("in", sent))], [])
+    text = "".join(e.data["bytes"]["$bytes"] for e in trace.events if e.kind == "bytes")
+    assert "secret" not in text
+    assert len(text) == len(sent)
+
+
 def test_traces_of_two_runs_in_one() -> None:
     one = joined(RUN, [seen(1, ("in", GET))], [])
     both = together([one, one])

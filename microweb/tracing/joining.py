@@ -7,6 +7,7 @@ request without a call is one that the server has answered by itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -173,9 +174,11 @@ def _bytes_of(
     hidden = [
         (part.start - start, min(part.end - start, len(held)))
         for part in parts
-        if part.of and is_secret(part.of) and not secrets and part.start - start < len(held)
+        if part.of and is_secret(part.of) and part.start - start < len(held)
     ]
-    value = plain_bytes(masked(held, hidden))
+    if not secrets:
+        held = masked(held, [*hidden, *_unparsed_secrets(connection, sight, start, held)])
+    value = plain_bytes(held)
     value["size"] = stop - start
     return {
         "connection": connection.number,
@@ -183,6 +186,20 @@ def _bytes_of(
         "bytes": value,
         "parts": [[part.name, part.start, part.end] for part in parts],
     }
+
+
+_FIELD = re.compile(rb"(?m)^([^:\s]{1,100}):([^\n]*)")
+
+
+def _unparsed_secrets(
+    connection: Connection, sight: Sight, start: int, held: bytes
+) -> Iterator[tuple[int, int]]:
+    """Where secrets stand in a head that is not complete, or that makes no sense."""
+    message = connection.anatomy.message_at(sight.direction, start)
+    if message is None or message.head_end is None:
+        for found in _FIELD.finditer(held):
+            if is_secret(found[1]):
+                yield found.span(2)
 
 
 def _provenance(protocol: Protocol, exchange: Exchange) -> Iterator[Provenance]:
