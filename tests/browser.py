@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -36,7 +36,12 @@ FLAGS = (
     f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {HOST}",
 )
 INNER_SCHEMES = {"about", "blob", "data"}  # what a page may load without asking any host
-LEFT_OUT = pytest.StashKey[int]()
+# What a test may need that a machine may lack: the fixture, what is missing, and the mend.
+NEEDS = {
+    "axe": ("axe-core", "npm install axe-core, and its axe.min.js named by MICROWEB_AXE"),
+    "browser": ("Chromium", "apt-get install chromium"),
+}
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 
 def chromium() -> str | None:
@@ -46,24 +51,50 @@ def chromium() -> str | None:
     return next((path for path in PROGRAMS if Path(path).exists()), None)
 
 
+def axe_core() -> Path | None:
+    """The program that finds what keeps people from using a page: named by MICROWEB_AXE."""
+    return Path(named) if (named := os.environ.get("MICROWEB_AXE")) else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a browser where there is none."""
-    if chromium() is None:
-        left_out = [item for item in items if "browser" in getattr(item, "fixturenames", ())]
-        config.stash[LEFT_OUT] = len(left_out)
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    """Leave out what needs a browser, or axe-core, where there is none."""
+    lacking = {"axe": axe_core() is None, "browser": chromium() is None}
+    left_out = dict.fromkeys(NEEDS, 0)
+    kept = []
+    for item in items:
+        for fixture in NEEDS:
+            if lacking[fixture] and fixture in getattr(item, "fixturenames", ()):
+                left_out[fixture] += 1
+                config.hook.pytest_deselected(items=[item])
+                break
+        else:
+            kept.append(item)
+    items[:] = kept
+    config.stash[LEFT_OUT] = left_out
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where several processes run the tests, each tells the one that writes the summary."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash[LEFT_OUT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """All processes have collected, and so left out, the same."""
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", {})
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say in one line what was left out, and the mend."""
-    if count := config.stash.get(LEFT_OUT, 0):
-        terminalreporter.write_line(
-            f"{count} browser tests were left out, for want of Chromium: apt-get install chromium",
-            yellow=True,
-        )
+    """Say in a line each what was left out, and the mend."""
+    for fixture, count in config.stash.get(LEFT_OUT, {}).items():
+        if count:
+            missing, mend = NEEDS[fixture]
+            terminalreporter.write_line(
+                f"{count} browser tests were left out, for want of {missing}: {mend}", yellow=True
+            )
 
 
 # Not for the whole session: as long as Playwright runs, this thread seems to be inside an

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -125,6 +126,11 @@ def connect(protocol: Protocol, pytestconfig: pytest.Config) -> Iterator[Connect
 def client(connect: Connect, request: pytest.FixtureRequest) -> TestClient:
     """A client of the test module's own `app`."""
     return connect(request.module.app)
+
+
+def spelled(value: object) -> str:
+    """The id of a test with this value, the same in each process that collects the tests."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def steps(act: Callable[[], object]) -> int:

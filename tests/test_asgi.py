@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from microweb import App, JSONResponse, Request, Response, StreamingResponse
 
 from .asgi_validator import validator
+from .conftest import spelled
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -228,7 +229,7 @@ def test_a_url_is_a_str_where_the_server_has_no_name(server: Any) -> None:
         {"scheme": "gopher"},
         {"unknown": object()},
     ],
-    ids=repr,
+    ids=spelled,
 )
 def test_nothing_that_a_scope_may_hold_stands_in_the_way(more: Scope) -> None:
     scope = make_scope(**more)

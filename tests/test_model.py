@@ -41,7 +41,7 @@ from microweb.model.headers import HOP_BY_HOP, MultiDict, RequestHeaders
 from microweb.model.response import encode_json, to_response
 from microweb.testing import TestClient
 
-from .conftest import CHECKERS, Connect, Protocol, steps
+from .conftest import CHECKERS, Connect, Protocol, spelled, steps
 
 TOKENS = st.text("abzAZ019!#$%&'*+-.^_`|~", min_size=1, max_size=8)
 BIG = 10**6  # with a cost that grows as the square of the input's length this ends in days
@@ -1142,7 +1142,7 @@ def test_iterators_are_streamed_and_not_touched() -> None:
         *[("a", 200, {}, 1), ("a", {"x": "1"}), (Response("a"), 200), (("a", 200), 200)],
         *[(5, 200), (object(), 200), (Response("a"), 200, {"x": "1"})],
     ],
-    ids=repr,
+    ids=spelled,
 )
 def test_anything_else_is_a_type_error_that_names_the_handler(value: Any) -> None:
     with pytest.raises(TypeError, match=SOURCE):

@@ -28,7 +28,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 ENVIRONMENT, SERVE, TEST = (
     "python3 -m venv .venv",
     ".venv/bin/gunicorn --threads 4 wsgi_app:app",
-    ".venv/bin/pytest",
+    ".venv/bin/pytest -n auto --dist loadfile",
 )
 
 
