@@ -184,6 +184,17 @@ def test_a_body_waits_for_100() -> None:
     assert sent.endswith(b"\r\n\r\nwanted")
 
 
+def test_early_hints_are_no_leave_to_go_on() -> None:
+    async def answer(peer: Peer) -> None:
+        await peer.until(b"\r\n\r\n")
+        await peer.say(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        await peer.say(OK)
+
+    answer_, sent = visit(EXPECTS, answer, continue_after=60)
+    assert (answer_.interim, answer_.status) == ([103], 200)
+    assert sent.endswith(b"\r\n\r\n")
+
+
 def test_a_body_that_is_not_wanted_stays() -> None:
     answer, sent = visit(EXPECTS, at_once, continue_after=60)
     assert answer.status == 200
@@ -255,6 +266,34 @@ def test_a_large_answer_is_counted_and_not_kept() -> None:
 
     result, _ = visit(asked("GET", "/", [], []), answer)
     assert (result.ended, result.size, len(result.body)) == ("complete", 1_000_000, 65536)
+
+
+def test_a_server_that_answers_and_reads_no_more() -> None:
+    over = asyncio.Event()
+
+    async def answer(peer: Peer) -> None:
+        await peer.until(b"\r\n\r\n")
+        await peer.say(OK)
+        await over.wait()
+
+    async def main() -> Answer:
+        async with serving(answer) as (port, _):
+            try:
+                large = Asked("POST", "/", (), (bytes(32 * 1024 * 1024),))
+                return await asyncio.wait_for(ask(HOST, port, large), 10)
+            finally:
+                over.set()
+
+    assert asyncio.run(main()).ended == "complete"
+
+
+def test_a_head_of_half_a_megabyte_is_read() -> None:
+    async def answer(peer: Peer) -> None:
+        await peer.until(b"\r\n\r\n")
+        await peer.say(b"HTTP/1.1 200 OK\r\nx: %b\r\n\r\n" % (b"a" * 500_000))
+
+    result, _ = visit(asked("GET", "/", [], []), answer)
+    assert (result.ended, result.status) == ("complete", 200)
 
 
 def test_who_is_cancelled_goes_away() -> None:
@@ -344,6 +383,42 @@ def test_a_conversation_that_the_client_leaves() -> None:
 
     result, _ = visit(asked("GET", "/", HANDSHAKE, [], leave=True), answer)
     assert result.ended == "left"
+
+
+def test_a_greeting_is_no_answer() -> None:
+    def room(event: Any) -> list[Any]:
+        if isinstance(event, events.Request):
+            return [events.AcceptConnection(), events.TextMessage("welcome")]
+        return echo(event)
+
+    answer, _ = visit(asked("GET", "/", HANDSHAKE, ["hi"]), talking(room))
+    assert (answer.messages, answer.ended) == (["welcome", "hi"], "complete")
+
+
+def test_a_ping_that_crosses_the_goodbye() -> None:
+    async def answer(peer: Peer) -> None:
+        connection = WSConnection(ConnectionType.SERVER)
+        while data := await peer.reader.read(65536):
+            connection.receive_data(data)
+            for event in connection.events():
+                if isinstance(event, events.Request):
+                    await peer.say(connection.send(events.AcceptConnection()))
+                elif isinstance(event, events.CloseConnection):
+                    await peer.say(b"\x89\x00" + connection.send(event.response()))
+                    return
+
+    result, _ = visit(asked("GET", "/", HANDSHAKE, []), answer)
+    assert result.ended == "complete"
+
+
+def test_a_conversation_that_breaks_off() -> None:
+    async def answer(peer: Peer) -> None:
+        connection = WSConnection(ConnectionType.SERVER)
+        connection.receive_data(await peer.reader.readuntil(b"\r\n\r\n"))
+        await peer.say(connection.send(events.AcceptConnection()))
+
+    result, _ = visit(asked("GET", "/", HANDSHAKE, ["hi"]), answer)
+    assert (result.ended, result.why) == ("cut", "the WebSocket broke off, without a goodbye")
 
 
 # --- as it is typed ---------------------------------------------------------------------------

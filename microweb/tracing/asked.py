@@ -120,6 +120,13 @@ def asked(
 
     Raises ValueError, which says what is wrong and how it is mended.
     """
+    return checked(method, target, headers, list(map(_piece, data)), leave)
+
+
+def checked(
+    method: str, target: str, headers: Sequence[str], pieces: Sequence[bytes], leave: bool = False
+) -> Asked:
+    """The same of pieces that are bytes already: no file is read. Raises ValueError."""
     if not _TOKEN.fullmatch(method):
         raise ValueError(f"{method!r} is no method, like GET or POST")
     if not target.startswith("/") and target != "*":
@@ -129,7 +136,7 @@ def asked(
         # What may stand in a request line stays: what is encoded already, and the rest of ASCII.
         quote(target, safe="".join(map(chr, range(33, 127)))),
         tuple(map(_header, headers)),
-        tuple(map(_piece, data)),
+        tuple(pieces),
         leave,
     )
 

@@ -19,6 +19,8 @@ from .asked import Asked
 
 KEPT = 64 * 1024  # bytes of a body
 PAUSE = 0.05  # seconds between two pieces, so that they arrive as two
+QUIET = 0.2  # seconds without a message, after which a conversation has nothing more to say
+LONGEST_HEAD = 1024 * 1024  # bytes
 
 Ended = Literal["complete", "cut", "left", "late", "refused"]
 Between = Callable[[], Awaitable[object]]
@@ -79,7 +81,8 @@ async def ask(
     except (OSError, h11.RemoteProtocolError, RemoteProtocolError) as error:
         answer.why = str(error) or type(error).__name__
     finally:
-        if answer.ended != "complete":
+        # What a server no longer reads would never be gone.
+        if answer.ended != "complete" or writer.transport.get_write_buffer_size():
             _tear(writer)
         writer.close()
         with suppress(OSError):
@@ -150,7 +153,8 @@ class _Visit:
                 parser.receive_data(data)
             elif isinstance(event, h11.InformationalResponse):
                 answer.interim.append(event.status_code)
-                self._may_send.set()
+                if event.status_code == 100:
+                    self._may_send.set()
                 if event.status_code == 101:
                     self._heard(event)
                     await self._converse(parser.trailing_data[0])
@@ -179,7 +183,10 @@ class _Visit:
     # --- a WebSocket ----------------------------------------------------------------------------
 
     async def _converse(self, received: bytes) -> None:
-        """Send the pieces as messages, wait for as many, and say goodbye (RFC 6455, 7)."""
+        """Send the pieces as messages, wait for as many, and say goodbye (RFC 6455, 7).
+
+        A room may greet before it is spoken to, so that the goodbye waits for silence too.
+        """
         frames = Connection(ConnectionType.CLIENT)
         frames.receive_data(received)
         if not self.asked.pieces:
@@ -199,8 +206,11 @@ class _Visit:
                 await self._between()
             self._writer.write(frames.send(_message(piece)))
             await self._writer.drain()
-        if not self.asked.pieces:
-            self._goodbye(frames)
+        heard = -1
+        while heard < len(self.answer.messages) or heard < len(self.asked.pieces):
+            heard = len(self.answer.messages)
+            await asyncio.sleep(QUIET)
+        self._goodbye(frames)
 
     def _goodbye(self, frames: Connection) -> None:
         with suppress(LocalProtocolError):  # it is closing already
@@ -211,17 +221,18 @@ class _Visit:
         for event in frames.events():
             if isinstance(event, events.Message):
                 self._take(event)
-                if len(self.answer.messages) == len(self.asked.pieces):
-                    self._goodbye(frames)
             elif isinstance(event, events.Ping):
-                self._writer.write(frames.send(event.response()))
+                with suppress(LocalProtocolError):  # we have said goodbye
+                    self._writer.write(frames.send(event.response()))
             elif isinstance(event, events.CloseConnection):
                 with suppress(LocalProtocolError):  # it answers ours
                     self._writer.write(frames.send(event.response()))
                 return False
         data = await self._reader.read(65536)
-        frames.receive_data(data or None)
-        return bool(data)
+        if not data:
+            raise ConnectionError("the WebSocket broke off, without a goodbye")
+        frames.receive_data(data)
+        return True
 
     def _take(self, event: events.Message[Any]) -> None:
         data: str | bytes = event.data if isinstance(event.data, str) else bytes(event.data)
@@ -246,7 +257,7 @@ def _message(piece: bytes) -> events.Message[Any]:
 
 def _parser_for(asked: Asked) -> h11.Connection:
     """A parser of the answer; what it is told of the request is what an answer depends on."""
-    parser = h11.Connection(h11.CLIENT)
+    parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
     headers = [("host", "x")]
     if asked.is_handshake:
         headers += [("connection", "upgrade"), ("upgrade", "websocket")]

@@ -27,7 +27,8 @@ An event is one thing that was seen, in the order in which it was:
                null on the wire
     source     the line that made the call, or, in the framework, whose call it was:
                {"module": "flask.app", "file": "/.../flask/app.py", "line": 1536,
-                "function": "wsgi_app"}; null where it is not known
+                "function": "wsgi_app", "text": "response = self.full_dispatch_request()"};
+               text is null where the file could not be read, source where it is not known
 
 And provenance says, for one exchange, which bytes of the wire its values came from:
 

@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from ..processes import Output, running
-from .format import Run, Trace
+from .format import Event, Run, Trace
 from .home import Home, home
 from .joining import joined
 from .order import Order
 from .servers import SILENT, CannotRecord, command, described
+from .source_lines import with_text
 from .tap import Tap, tapped
 
 START = 20.0  # seconds for a server to listen
@@ -32,18 +33,35 @@ class Recording:
         self.tap = tap
         self.home = collected
         self._output = output
+        self._earlier: set[tuple[int, int | None]] = set()  # exchanges, as `_of` has them
+        self._logged_earlier = 0
 
     @property
     def log(self) -> str:
-        """What the server has written."""
-        return self._output.text
+        """What the server has written, or has since it began anew."""
+        return self._output.text[self._logged_earlier :]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server's process is still there."""
+        return not self._output.read.done()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call of the application is under way."""
+        return bool(self.home.open)
 
     @property
     def was_called(self) -> bool:
         """Whether a request has come as far as the application."""
-        return any(
-            each.kind == "app.call" and each.exchange is not None for each in self.home.events
-        )
+        return any(each.kind == "app.call" and each.exchange is not None for each in self._events())
+
+    def begin_anew(self) -> None:
+        """Leave what was seen so far of requests out of the trace; the lifespan stays in it."""
+        self._earlier |= {_of(event) for event in self.home.events if event.exchange is not None}
+        self.home.events[:] = [each for each in self.home.events if each.exchange is None]
+        self.tap.connections.clear()
+        self._logged_earlier = len(self._output.text)
 
     async def ended(self) -> None:
         """Wait until no call of the application is under way, within bounds."""
@@ -55,9 +73,17 @@ class Recording:
                 await self.home.until(lambda home: not home.open)
 
     def trace(self) -> Trace:
-        """What was seen, joined."""
-        events = [replace(event) for event in self.home.events]
+        """What was seen, joined, and with the source lines that ran."""
+        events = list(with_text(self._events()))
         return joined(self.run, self.tap.connections, events, self.order.secrets)
+
+    def _events(self) -> list[Event]:
+        return [each for each in self.home.events if _of(each) not in self._earlier]
+
+
+def _of(event: Event) -> tuple[int, int | None]:
+    """The exchange of an event, by the process that numbered it."""
+    return (event.where or {}).get("process", 0), event.exchange
 
 
 @asynccontextmanager

@@ -247,7 +247,7 @@ class Chunks(Proxy):
 
 
 def _next(exchange: Exchange, iterator: Any) -> Any:
-    chunk = exchange.through("next", None, {}, next, (iterator,))
+    chunk = exchange.through("next", sys._getframe(2), {}, next, (iterator,))
     exchange.tell("next.return", None, bytes=exchange.noted(chunk))
     return chunk
 
