@@ -29,28 +29,26 @@ Door = tuple[str, tuple[Protocol, ...]]
 
 
 def doors(
-    words: Sequence[str], wsgi: str | None, asgi: str | None, both: bool
+    words: Sequence[str], wsgi: Sequence[str], asgi: Sequence[str], both: bool
 ) -> tuple[list[Door], Sequence[str]]:
     """The targets that the words and options of a command name, and the words that are left.
 
-    An option is None where it is not given, and empty where it names no target of its own.
-    Raises ValueError.
+    An option has a value for each time that it is given, which is empty where it names no
+    target of its own. Raises ValueError.
     """
-    given: dict[Protocol, str] = {}
-    if wsgi is not None:
-        given["wsgi"] = wsgi
-    if asgi is not None:
-        given["asgi"] = asgi
+    given: list[tuple[Protocol, str]] = []
+    given += [("wsgi", target) for target in wsgi]
+    given += [("asgi", target) for target in asgi]
     if both and given:
         raise ValueError("--both, and --wsgi or --asgi: give the one or the other")
-    if given and all(given.values()):
-        return [(target, (protocol,)) for protocol, target in given.items()], words
+    if given and all(target for _, target in given):
+        return [(target, (protocol,)) for protocol, target in given], words
     if not words:
         raise ValueError("name an application, as module:attribute: microweb trace shop:app GET /")
     target, *rest = words
     if not given:
         return [(target, ("wsgi", "asgi") if both else ())], rest
-    return [(named or target, (protocol,)) for protocol, named in given.items()], rest
+    return [(named or target, (protocol,)) for protocol, named in given], rest
 
 
 def line(words: Sequence[str], usual: str) -> tuple[str, str]:
@@ -84,11 +82,14 @@ class Plan(NamedTuple):
 def plans(
     target: str,
     protocols: tuple[Protocol, ...],
-    server: str | None,
+    servers: Sequence[str] = (),
     secrets: bool = False,
     layers: bool = False,
 ) -> list[Plan]:
-    """How a target is recorded. Raises TargetError for what cannot be served so."""
+    """How a target is recorded: in each protocol under each of these servers, or the usual one.
+
+    Raises TargetError for what cannot be served so.
+    """
     found = load(target)
     is_app = isinstance(found, App)
     chosen: Sequence[Protocol | None] = protocols or (("wsgi", "asgi") if is_app else (None,))
@@ -97,7 +98,8 @@ def plans(
         protocol, door = choose(target, each)
         name = f"{target}.{protocol}" if is_app else target
         order = Order(name, protocol, "", _observed(target, found), secrets, layers)
-        made.append(Plan(order, server or USUAL[protocol], software_of(door)))
+        software = software_of(door)
+        made += [Plan(order, server, software) for server in servers or [USUAL[protocol]]]
     return made
 
 
@@ -119,12 +121,22 @@ def software_of(app: Any) -> dict[str, str]:
 # --- recording --------------------------------------------------------------------------------
 
 
+class Trouble(NamedTuple):
+    """What went wrong, beside what the application was seen to do."""
+
+    sentence: str
+    log: str  # what the server has written
+
+    def __str__(self) -> str:
+        return f"{self.sentence} It says:\n\n{self.log}"
+
+
 class Taken(NamedTuple):
     """A recording that was made."""
 
     trace: Trace
     was_called: bool
-    trouble: str  # what the trace itself does not tell
+    trouble: Trouble | None
 
 
 def record(plans: Sequence[Plan], asked: Asked, timeout: float) -> list[Taken]:
@@ -147,7 +159,7 @@ async def _record(plans: Sequence[Plan], asked: Asked, timeout: float) -> list[T
             async with turn:
                 answer = await ask(HOST, made.tap.port, asked, timeout=timeout)
                 await made.ended()
-        return Taken(made.trace(), made.was_called, _trouble(plan, answer, made.log))
+        return Taken(made.trace(), made.was_called, trouble(plan, answer, made.log))
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(plan)) for plan in plans]
@@ -161,10 +173,10 @@ ENDS = {
 }
 
 
-def _trouble(plan: Plan, answer: Answer, log: str) -> str:
-    """What went wrong, beside what the application was seen to do."""
+def trouble(plan: Plan, answer: Answer, log: str) -> Trouble | None:
+    """What the trace itself does not tell; None where all is well."""
     sentence = ENDS.get(answer.ended, "")
     if not sentence:
-        return ""
+        return None
     told = sentence.format(server=plan.server, why=f": {answer.why}" if answer.why else "")
-    return f"{told} It says:\n\n{log.strip()}"
+    return Trouble(told, log.strip())

@@ -284,16 +284,17 @@ def test_where_no_handler_of_yours_was_called(type_: Type) -> None:
 @pytest.mark.parametrize(
     ("words", "wsgi", "asgi", "both", "expected"),
     [
-        (["a:b", "GET"], None, None, False, ([("a:b", ())], ["GET"])),
-        (["a:b"], None, None, True, ([("a:b", ("wsgi", "asgi"))], [])),
-        (["a:b"], "", None, False, ([("a:b", ("wsgi",))], [])),
-        (["a:b"], "", "", False, ([("a:b", ("wsgi",)), ("a:b", ("asgi",))], [])),
-        (["/"], "a:b", "c:d", False, ([("a:b", ("wsgi",)), ("c:d", ("asgi",))], ["/"])),
-        (["a:b", "/"], "", "c:d", False, ([("a:b", ("wsgi",)), ("c:d", ("asgi",))], ["/"])),
+        (["a:b", "GET"], [], [], False, ([("a:b", ())], ["GET"])),
+        (["a:b"], [], [], True, ([("a:b", ("wsgi", "asgi"))], [])),
+        (["a:b"], [""], [], False, ([("a:b", ("wsgi",))], [])),
+        (["a:b"], [""], [""], False, ([("a:b", ("wsgi",)), ("a:b", ("asgi",))], [])),
+        (["/"], ["a:b"], ["c:d"], False, ([("a:b", ("wsgi",)), ("c:d", ("asgi",))], ["/"])),
+        (["a:b", "/"], [""], ["c:d"], False, ([("a:b", ("wsgi",)), ("c:d", ("asgi",))], ["/"])),
+        (["/"], ["a:b", "c:d"], [], False, ([("a:b", ("wsgi",)), ("c:d", ("wsgi",))], ["/"])),
     ],
 )
 def test_which_doors_are_meant(
-    words: list[str], wsgi: str | None, asgi: str | None, both: bool, expected: object
+    words: list[str], wsgi: list[str], asgi: list[str], both: bool, expected: object
 ) -> None:
     assert tracing.doors(words, wsgi, asgi, both) == expected
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .doctor import doctor
+from .explore import explore
 from .layers import layers
 from .routes import routes
 from .run import run
@@ -17,5 +18,5 @@ def main() -> None:
     """microweb: one application, two doors."""
 
 
-for command in (run, routes, doctor, trace, layers):
+for command in (run, routes, doctor, trace, layers, explore):
     main.add_command(command)

@@ -6,17 +6,21 @@ import sys
 
 import click
 
-from .trace import SERVER, TIMEOUT, Doors
+from .trace import ASGI, SERVER, TIMEOUT, WSGI, Doors
 
 
 @click.command(cls=Doors, short_help="Print who stands above a handler.")
 @click.argument("words", nargs=-1, metavar="[TARGET] [METHOD] [PATH]")
-@click.option("--wsgi", metavar="[TARGET]", help="Through WSGI; this one, if it is named here.")
-@click.option("--asgi", metavar="[TARGET]", help="Through ASGI; this one, if it is named here.")
+@WSGI
+@ASGI
 @SERVER
 @TIMEOUT
 def layers(
-    words: tuple[str, ...], wsgi: str | None, asgi: str | None, server: str | None, timeout: float
+    words: tuple[str, ...],
+    wsgi: tuple[str, ...],
+    asgi: tuple[str, ...],
+    servers: tuple[str, ...],
+    timeout: float,
 ) -> None:
     """Print which packages stand where between the socket and the handler.
 
@@ -31,6 +35,6 @@ def layers(
     from ..tracing.terminal import console_for
     from .trace import taken
 
-    recordings, trace = taken(words, wsgi, asgi, server, timeout, layers=True)
+    recordings, trace = taken(words, wsgi, asgi, servers, timeout, layers=True)
     show_layers(trace, console_for())
     sys.exit(0 if all(each.was_called for each in recordings) else 1)

@@ -31,10 +31,18 @@ def _is_target(word: str) -> bool:
     return ":" in word and not word.startswith(("/", "-"))
 
 
+WSGI = click.option(
+    "--wsgi", multiple=True, metavar="[TARGET]", help="Through WSGI; this one, if it is named here."
+)
+ASGI = click.option(
+    "--asgi", multiple=True, metavar="[TARGET]", help="Through ASGI; this one, if it is named here."
+)
 SERVER = click.option(
     "--server",
+    "servers",
+    multiple=True,
     type=click.Choice(["gunicorn", "uvicorn", "microweb", "waitress", "hypercorn"]),
-    help="If not given, gunicorn for WSGI and uvicorn for ASGI.",
+    help="If not given, gunicorn for WSGI and uvicorn for ASGI. Several are compared.",
 )
 TIMEOUT = click.option(
     "--timeout",
@@ -47,8 +55,8 @@ TIMEOUT = click.option(
 
 @click.command(cls=Doors, short_help="Record a request, and draw what crossed.")
 @click.argument("words", nargs=-1, metavar="[TARGET] [METHOD] [PATH]")
-@click.option("--wsgi", metavar="[TARGET]", help="Through WSGI; this one, if it is named here.")
-@click.option("--asgi", metavar="[TARGET]", help="Through ASGI; this one, if it is named here.")
+@WSGI
+@ASGI
 @click.option("--both", is_flag=True, help="Through both; so it is for an App anyway.")
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header.")
 @click.option(
@@ -63,6 +71,12 @@ TIMEOUT = click.option(
 @TIMEOUT
 @click.option("--secrets", is_flag=True, help="Show Authorization, Cookie and their like.")
 @click.option(
+    "--html",
+    "page",
+    type=click.File("w", encoding="utf-8"),
+    help="Write it as a page to look at, in one file.",
+)
+@click.option(
     "--json",
     "file",
     type=click.File("w", encoding="utf-8"),
@@ -70,15 +84,16 @@ TIMEOUT = click.option(
 )
 def trace(
     words: tuple[str, ...],
-    wsgi: str | None,
-    asgi: str | None,
+    wsgi: tuple[str, ...],
+    asgi: tuple[str, ...],
     both: bool,
     headers: tuple[str, ...],
     data: tuple[str, ...],
     leave: bool,
-    server: str | None,
+    servers: tuple[str, ...],
     timeout: float,
     secrets: bool,
+    page: TextIO | None,
     file: TextIO | None,
 ) -> None:
     """Record a request on its way from the wire to the handler and back, and draw it.
@@ -100,20 +115,24 @@ def trace(
     from ..tracing.terminal import show
 
     recordings, recorded = taken(
-        words, wsgi, asgi, server, timeout, both, headers, data, leave, secrets
+        words, wsgi, asgi, servers, timeout, both, headers, data, leave, secrets
     )
     if file is not None:
         dump(recorded, file)
-    if file is not sys.stdout:
+    if page is not None:
+        from ..explorer.page import page_of
+
+        page.write(page_of(recorded, [each.trouble for each in recordings]))
+    if sys.stdout not in (file, page):
         show(recorded)
     sys.exit(0 if all(each.was_called for each in recordings) else 1)
 
 
 def taken(
     words: Sequence[str],
-    wsgi: str | None,
-    asgi: str | None,
-    server: str | None,
+    wsgi: Sequence[str],
+    asgi: Sequence[str],
+    servers: Sequence[str],
     timeout: float,
     both: bool = False,
     headers: Sequence[str] = (),
@@ -131,13 +150,13 @@ def taken(
     try:
         doors, rest = tracing.doors(words, wsgi, asgi, both)
         request = asked(*tracing.line(rest, "POST" if data else "GET"), headers, data, leave)
-        plans = [plan for door in doors for plan in tracing.plans(*door, server, secrets, layers)]
+        plans = [plan for door in doors for plan in tracing.plans(*door, servers, secrets, layers)]
         recordings = tracing.record(plans, request, timeout)
     except (TargetError, ValueError) as error:
         raise click.UsageError(str(error)) from None
     except CannotRecord as error:
         raise click.ClickException(str(error)) from None
     for each in recordings:
-        if each.trouble:
+        if each.trouble is not None:
             click.echo(f"{each.trouble}\n", err=True)
     return recordings, tracing.together([each.trace for each in recordings])

@@ -59,6 +59,12 @@ def echo(request: Request) -> Response:
     return JSONResponse(request.json())
 
 
+@router.post("/form")
+def form(request: Request) -> dict[str, str]:
+    """The fields of a form, as they were meant: decoded."""
+    return {name: str(value) for name, value in request.form.items()}
+
+
 # --- Plain and async code ------------------------------------------------------------------
 
 
@@ -113,6 +119,17 @@ def redirect(request: Request) -> Response:
 def teapot(request: Request) -> str:
     """An HTTPException is an answer, raised instead of returned; its detail is shown."""
     raise HTTPException(418, "This pot is short and stout, and makes no coffee.\n")
+
+
+@router.get("/halfway")
+def halfway(request: Request) -> Response:
+    """A bug when the status is out already: the answer can only break off."""
+
+    def lines() -> Iterator[str]:
+        yield "a beginning\n"
+        raise RuntimeError("raised on purpose by the demo's /halfway")
+
+    return StreamingResponse(lines())
 
 
 @router.get("/error")

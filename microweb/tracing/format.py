@@ -211,11 +211,12 @@ class FormatError(ValueError):
 
 def dump(trace: Trace, file: TextIO) -> None:
     """Write a trace, a line of JSON for each of its records."""
-    for record in _records(trace):
+    for record in records(trace):
         file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-def _records(trace: Trace) -> Iterator[dict[str, Any]]:
+def records(trace: Trace) -> Iterator[dict[str, Any]]:
+    """The records of a trace, each an object of JSON."""
     yield {
         "record": "header",
         "format": "microweb-trace",

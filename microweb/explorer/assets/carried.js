@@ -1,0 +1,303 @@
+// Carried: what each band holds of the request and of the answer, in both halves, to be followed.
+//
+// The bytes on the wire are cut at every edge that anything made of them has, so that each value
+// can say which of them it is; a value that its bytes spell is cut the same way.
+
+import { el } from "explorer/nodes";
+import { spansAttribute } from "explorer/light";
+import { argumentsOf, placeOf, short } from "explorer/sentences";
+import { bytes, say } from "explorer/texts";
+import { chunkOf, escaped, pairsOf, plain, sizeOf, statusOf, written } from "explorer/trace";
+
+const MOST = 6; // chunks, reads or messages of one kind
+const MOST_BYTES = 3000; // of a message on the wire
+
+export function carried(halves) {
+  return el("section", { class: "carried", "aria-labelledby": "carried" },
+    el("h2", { id: "carried" }, say("carried")),
+    el("p", { class: "note" }, say("carried.note")),
+    ["wire", "server", "seam", "framework", "handler"].map((band) => el("div", { class: `band ${band}` },
+      el("h3", {}, say(band)),
+      el("div", { class: "pair" }, halves.map((half) => el("div", { class: "cell", "data-half": half.index },
+        el("p", { class: "who" }, `${half.run.protocol.toUpperCase()} · ${half.run.server}`),
+        new Cell(half)[band]()))))));
+}
+
+class Cell {
+  constructor(half) {
+    this.half = half;
+    this.claimed = half.origins.flatMap((origin) => this.named(origin.spans));
+    const edges = [...this.claimed.flat(), ...half.wire.in.parts.flatMap((part) => [part.start, part.end])];
+    this.edges = [...new Set(edges)].sort((one, other) => one - other);
+  }
+
+  // In an environ the name of a field has become a key, so that with the value the name is meant.
+  named(spans) {
+    if (!this.half.isWsgi) return spans;
+    const { parts } = this.half.wire.in;
+    return spans.flatMap(([start, end]) => {
+      const index = parts.findIndex((part) => part.name === "field.value" && part.start === start && part.end === end);
+      return index > 0 ? [[parts[index - 1].start, parts[index - 1].end], [start, end]] : [[start, end]];
+    });
+  }
+
+  // --- the wire ---------------------------------------------------------------------------------
+
+  wire() {
+    const { wire } = this.half;
+    return [
+      this.message("request", wire.in, this.atoms(0, Math.min(wire.in.size, MOST_BYTES))
+        .map(([start, end]) => this.sent(start, end))),
+      this.message("response", wire.out, this.answered()),
+    ];
+  }
+
+  message(name, way, nodes) {
+    const hidden = way.size - Math.min(way.size, MOST_BYTES);
+    return el("div", { class: "message" },
+      el("h4", {}, `${say(name)}, ${bytes(way.size)}`),
+      el("pre", {}, nodes, hidden > 0 ? el("i", {}, `\n${say("more.bytes", { n: hidden.toLocaleString("en") })}`) : null));
+  }
+
+  // The pieces of a range between all edges in it.
+  atoms(start, end) {
+    const inner = this.edges.filter((edge) => edge > start && edge < end);
+    const from = [start, ...inner];
+    return end > start ? from.map((edge, index) => [edge, inner[index] ?? end]) : [];
+  }
+
+  sent(start, end) {
+    const text = shown(this.half.wire.in.text(start, end));
+    const isClaimed = this.claimed.some(([from, to]) => from < end && start < to);
+    return this.piece(text, [[start, end]], isClaimed ? null : "kept");
+  }
+
+  piece(text, spans, tone) {
+    return el("span", { "data-spans": spansAttribute(spans), class: tone }, text);
+  }
+
+  // The answer, dark where the application has given it, and grey where the server has added it.
+  answered() {
+    const way = this.half.wire.out;
+    const own = new Set(this.half.answer.headers.map(([name, value]) => `${name.toLowerCase()}\n${value}`));
+    const status = this.half.answer.status?.split(" ")[0];
+    const nodes = [];
+    let at = 0;
+    let isOwn = false;
+    way.parts.forEach((part, index) => {
+      if (part.start >= MOST_BYTES) return;
+      nodes.push(el("span", { class: "kept" }, shown(way.text(at, part.start))));
+      const text = way.text(part.start, Math.min(part.end, MOST_BYTES));
+      if (part.name === "field.name") {
+        const value = way.parts[index + 1];
+        isOwn = value?.name === "field.value" && own.has(`${part.of}\n${way.text(value.start, value.end)}`);
+      }
+      const key = { status: "status", phrase: "status", body: "body" }[part.name] ?? (part.of && `field ${part.of}`);
+      const isGiven = { status: text === status, phrase: text.length > 0 && this.gave(text), body: this.half.call !== null }[part.name]
+        ?? (part.of !== "" && isOwn);
+      nodes.push(el("span", { "data-keys": key || null, class: isGiven ? null : "kept" }, shown(text)));
+      at = Math.min(part.end, MOST_BYTES);
+    });
+    nodes.push(el("span", { class: "kept" }, shown(way.text(at, Math.min(way.size, MOST_BYTES)))));
+    return nodes;
+  }
+
+  // Whether the application has said these words of its status: under ASGI it never does.
+  gave(phrase) {
+    return this.half.isWsgi && (this.half.answer.status ?? "").endsWith(phrase);
+  }
+
+  // --- the server -------------------------------------------------------------------------------
+
+  server() {
+    const { half } = this;
+    const connect = half.first("connect");
+    const kept = half.wire.in.parts.filter((part) => !["path", "query", "body"].includes(part.name)
+      && !this.claimed.some(([from, to]) => from < part.end && part.start < to));
+    const given = new Set(half.answer.headers.map(([name]) => name.toLowerCase()));
+    const added = half.wire.out.parts.filter((part) => part.name === "field.name" && !given.has(part.of));
+    return this.table([
+      connect && this.said("connection.from", `127.0.0.1:${connect.data.port}`),
+      half.call && this.said("runs.in", placeOf(half.call)),
+      this.said("kept", this.listed(kept.map((part) =>
+        this.piece(shown(half.wire.in.text(part.start, part.end)), [[part.start, part.end]], "kept")))),
+      this.said("added", this.listed(added.map((part) =>
+        el("span", { class: "kept", "data-keys": `field ${part.of}` }, half.wire.out.text(part.start, part.end))))),
+    ]);
+  }
+
+  listed(nodes) {
+    return nodes.length ? nodes.flatMap((node, index) => (index ? [" · ", node] : [node])) : say("nothing.kept");
+  }
+
+  // --- the seam ---------------------------------------------------------------------------------
+
+  seam() {
+    const { half } = this;
+    if (half.call === null) return el("p", { class: "dark" }, say("not.reached"));
+    const of = half.isWsgi ? "environ" : "scope";
+    const entries = Object.entries(half.native).filter(([key]) => key !== "$more" && key !== "headers");
+    const isSent = ([key]) => half.originOf(of, key)?.from === "wire";
+    const sent = entries.filter(isSent).map(([key, value]) => this.value(of, key, value, half.originOf(of, key)));
+    const headers = half.isWsgi ? [] : (half.native.headers ?? []).filter(Array.isArray).map((pair, index) =>
+      this.value("headers", plain(pair[0]), pair[1], half.originOf("headers", index), written(pair[0])));
+    const others = entries.filter((entry) => !isSent(entry)).map(([key, value]) => this.value(of, key, value, half.originOf(of, key)));
+    const number = others.length + (half.native.$more ?? 0);
+    return [
+      el("h4", {}, of), this.table([...sent, ...headers]),
+      el("details", {}, el("summary", {}, say("servers.own", { n: number })), this.table(others)),
+      this.reads(), this.starts(), this.chunks(),
+    ];
+  }
+
+  reads() {
+    const kind = this.half.isWsgi ? "wsgi.input.return" : "receive.return";
+    const rows = this.half.all(kind).map((event, index) => {
+      const { method, bytes: read, message } = event.data;
+      const origin = this.half.originOf(event.base, index);
+      return this.row(message ? plain(message.type) : method, this.piece(this.told(message, read), origin?.spans ?? []));
+    });
+    return rows.length ? [el("h4", {}, say("reads")), this.table(few(rows))] : null;
+  }
+
+  told(message, read) {
+    if (!message) return written(read);
+    const { type, ...others } = message;
+    return Object.keys(others).length ? Object.entries(others).map(([name, value]) => `${name}=${written(value)}`).join(" ") : plain(type);
+  }
+
+  starts() {
+    const { start, status, headers } = this.half.answer;
+    if (start === null) return [el("h4", {}, say("response")), el("p", { class: "dark" }, say("no.answer"))];
+    const name = start.base === "send" ? plain(start.data.message.type) : start.base;
+    return [
+      el("h4", {}, name),
+      this.table([
+        this.row("status", el("span", { "data-keys": "status" }, statusTold(status, this.half.isWsgi))),
+        ...headers.map(([field, value]) => this.row(field, el("span", { "data-keys": `field ${field.toLowerCase()}` }, written(value)))),
+      ]),
+    ];
+  }
+
+  chunks() {
+    const rows = this.half.events.filter((event) => chunkOf(event) !== null).map((event) => {
+      const name = event.base === "send" ? plain(event.data.message.type) : `${event.base}()`;
+      return this.row(name, el("span", { "data-keys": "body" }, written(chunkOf(event))));
+    });
+    return rows.length ? [el("h4", {}, say("chunks")), this.table(few(rows))] : null;
+  }
+
+  // --- the framework and the handler ------------------------------------------------------------
+
+  framework() {
+    const { half } = this;
+    const request = half.first("request");
+    if (request === null) return this.darkness();
+    const match = half.first("match");
+    const body = half.first("body");
+    const response = half.events.findLast((event) => event.kind === "response");
+    return [
+      el("h4", {}, "Request"),
+      this.table(Object.entries(request.data).flatMap(([name, value]) => this.attributes(name, value))),
+      match && this.table([this.row("route", match.data.route === null ? "None" : plain(match.data.route))]),
+      body && this.table([this.row("body", this.piece(
+        written(body.data.bytes ?? body.data.form), half.origins.filter((each) => ["wsgi.input", "receive"].includes(each.of)).flatMap((each) => each.spans)))]),
+      response && [el("h4", {}, "Response"), this.table([
+        this.row("status", el("span", { "data-keys": "status" }, String(response.data.status))),
+        response.data.bytes && this.row("body", el("span", { "data-keys": "body" }, written(response.data.bytes))),
+      ])],
+    ];
+  }
+
+  // An attribute, or each item of one that has several.
+  attributes(name, value) {
+    const items = name === "headers" || name === "query" ? pairsOf(value)
+      : name === "cookies" ? Object.entries(value ?? {}) : null;
+    if (items === null) return [this.value("request", name, value, this.half.originOf("request", name))];
+    return items.map(([key, each]) =>
+      this.value("request", `${name}.${key}`, each, this.half.originOf("request", `${name}.${key}`), `${name}[${written(key)}]`));
+  }
+
+  handler() {
+    const { half } = this;
+    const call = half.first("handler.call");
+    if (call === null) return half.isInstrumented || half.call === null ? el("p", { class: "dark" }, say("none")) : this.darkness();
+    const end = half.events[call.partner];
+    const given = Object.entries(call.data.arguments ?? {}).map(([name, value]) =>
+      this.value("request", name, value, half.originOf("request", `path_params.${name}`)));
+    return [
+      el("h4", {}, `${short(call.data.handler)}(${["request", argumentsOf(call)].filter(Boolean).join(", ")})`),
+      this.table([
+        ...given,
+        this.said("runs.in", placeOf(call)),
+        end && (end.phase === "raise"
+          ? this.said("raises", `${plain(end.data.type)}: ${plain(end.data.message)}`)
+          : this.said("returns", "value" in end.data ? written(end.data.value) : plain(end.data.type))),
+      ]),
+    ];
+  }
+
+  darkness() {
+    if (this.half.call === null) return el("p", { class: "dark" }, say("not.reached"));
+    const framework = Object.keys(this.half.run.software).find((name) => name !== "python") ?? this.half.run.target;
+    return el("p", { class: "dark" }, say("dark", { framework }));
+  }
+
+  // --- rows -------------------------------------------------------------------------------------
+
+  table(rows) {
+    const there = rows.filter(Boolean);
+    return there.length ? el("table", {}, el("tbody", {}, there)) : null;
+  }
+
+  row(name, value) {
+    return el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value));
+  }
+
+  // One whose name is prose.
+  said(key, value) {
+    return el("tr", { class: "said" }, el("th", { scope: "row" }, say(key)), el("td", {}, value));
+  }
+
+  // A value and where it came from; cut into the bytes that it is made of, where they spell it.
+  value(of, key, value, origin, name = key) {
+    const tone = origin?.from === "wire" ? null : "kept";
+    const spans = origin?.from === "wire" ? (of === "environ" ? this.named(origin.spans) : origin.spans) : [];
+    const note = origin?.how || null;
+    return el("tr", { title: note, tabindex: spans.length ? 0 : null, "data-spans": spansAttribute(spans) },
+      el("th", { scope: "row", class: tone }, name),
+      el("td", { class: tone }, this.spelled(value, origin) ?? written(value)));
+  }
+
+  spelled(value, origin) {
+    const text = typeof value === "string" ? value : value?.$bytes;
+    if (origin?.from !== "wire" || text === undefined || value.masked) return null;
+    const span = origin.spans.at(-1);
+    const pieces = this.atoms(...span).map(([start, end]) => [decoded(this.half.wire.in.text(start, end), origin.how), start, end]);
+    if (pieces.length < 2 || pieces.map(([piece]) => piece).join("") !== text) return null;
+    const [before, after] = typeof value === "string" ? ["'", "'"] : ["b'", "'"];
+    const visible = typeof value === "string" ? escaped : shown;
+    return [before, ...pieces.map(([piece, start, end]) => this.piece(visible(piece), [[start, end]])), after];
+  }
+}
+
+// What a server or a framework makes of bytes, by what provenance says of it.
+function decoded(sent, how) {
+  if (!how.startsWith("percent-decoded")) return sent;
+  const plused = how.includes("+ as a space") ? sent.replaceAll("+", " ") : sent;
+  const bytes = plused.replace(/%([0-9a-f]{2})/gi, (_, digits) => String.fromCharCode(parseInt(digits, 16)));
+  if (how.includes("as the character of its number")) return bytes;
+  return new TextDecoder().decode(Uint8Array.from(bytes, (each) => each.charCodeAt(0)));
+}
+
+// A status as the protocol has it: text in WSGI, a number in ASGI.
+const statusTold = (status, isWsgi) => (isWsgi ? written(status) : status);
+
+function few(rows) {
+  if (rows.length <= MOST + 1) return rows;
+  const hidden = rows.length - MOST;
+  return [...rows.slice(0, MOST - 1), el("tr", {}, el("td", { colspan: 2 }, say("more", { n: hidden.toLocaleString("en") }))), rows.at(-1)];
+}
+
+// Bytes of the wire, each line end as one, and what cannot be seen as its number.
+const shown = (text) => text.split("\r\n").map((line) => line.split("\n").map((each) => escaped(each, 0x7e)).join("\n")).join("\n");

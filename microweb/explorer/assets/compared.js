@@ -1,0 +1,93 @@
+// Compared: what is the same in both halves, and what is different, for the exchange at hand.
+
+import { el } from "explorer/nodes";
+import { placeOf, kindOf } from "explorer/sentences";
+import { bytes, counted, say } from "explorer/texts";
+import { chunkOf, sizeOf, statusOf, plain, written } from "explorer/trace";
+
+export function compared(halves) {
+  return el("aside", { class: "compared", "aria-labelledby": "compared" },
+    el("h2", { id: "compared" }, say("compared")),
+    el("table", {},
+      el("thead", {}, el("tr", {}, el("td", {}),
+        halves.map((half) => el("th", { scope: "col" }, half.run.protocol.toUpperCase())))),
+      el("tbody", {}, ROWS.map(([name, read]) => row(name, halves.map(read))))));
+}
+
+function row(name, values) {
+  const isSame = values.every((value) => value === values[0]);
+  const text = values.length > 1 ? say(isSame ? "same" : "different") : "";
+  return el("tr", { class: isSame ? "same" : "different" },
+    el("th", { scope: "row" }, say(`row.${name}`), el("span", { class: "sr" }, ` ${text}`)),
+    isSame ? el("td", { colspan: values.length }, values[0]) : values.map((value) => el("td", {}, value)));
+}
+
+// Each row, and how it is read of a half.
+const ROWS = [
+  ["server", (half) => half.run.server],
+  ["call", (half) => (half.isWsgi ? "app(environ, start_response)" : "await app(scope, receive, send)")],
+  ["path", (half) => native(half, "PATH_INFO", "path")],
+  ["query", (half) => native(half, "QUERY_STRING", "query_string")],
+  ["headers", (half) => (half.call === null ? say("not.called") : half.isWsgi
+    ? `environ["HTTP_…"], ${counted(Object.keys(half.native).filter((key) => /^(HTTP_|CONTENT_)/.test(key)).length, "key", "个键")}`
+    : `scope["headers"], ${counted(half.native.headers?.length ?? 0, "pair", "对")}`)],
+  ["body", (half) => taken(half)],
+  ["start", (half) => begun(half)],
+  ["chunks", (half) => handedOver(half)],
+  ["handler", (half) => {
+    const call = half.first("handler.call");
+    return call === null ? say("none") : placeOf(call);
+  }],
+  ["waits", (half) => say(half.isWsgi ? "waits.wsgi" : "waits.asgi")],
+  ["calls", (half) => {
+    const calls = half.events.filter((event) => event.side === "seam" && event.phase === "call");
+    const ins = calls.filter((event) => event.direction === "in").length;
+    return say("calls.told", { ins, outs: calls.length - ins });
+  }],
+  ["end", (half) => ended(half)],
+  ["status", (half) => half.wire.out.parts.filter((part) => part.name === "status")
+    .map((part) => half.wire.out.text(part.start, part.end)).join(", ") || say("none")],
+  ["bytes", (half) => bytes(half.wire.out.parts.filter((part) => part.name === "body")
+    .reduce((sum, part) => sum + part.end - part.start, 0))],
+];
+
+const native = (half, wsgi, asgi) => {
+  if (half.call === null) return say("not.called");
+  const name = half.isWsgi ? wsgi : asgi;
+  return `${half.isWsgi ? "environ" : "scope"}["${name}"] = ${written(half.native[name])}`;
+};
+
+function taken(half) {
+  const reads = half.all("wsgi.input.return");
+  if (half.isWsgi) return reads.length ? `wsgi.input.${reads[0].data.method}(), × ${reads.length}` : say("none");
+  const messages = half.all("receive.return").map((event) => plain(event.data.message.type))
+    .filter((type) => type === "http.request" || type === "websocket.receive");
+  return messages.length ? `receive() → ${messages[0]}, × ${messages.length}` : say("none");
+}
+
+function begun(half) {
+  const { start } = half.answer;
+  if (start === null) {
+    const accept = half.events.find((event) => event.data.message?.type === "websocket.accept");
+    return accept ? "send(websocket.accept)" : say("none");
+  }
+  return start.base === "send" ? `send(${plain(start.data.message.type)})` : "start_response(…)";
+}
+
+function handedOver(half) {
+  const chunks = half.events.filter((event) => chunkOf(event) !== null && sizeOf(chunkOf(event)) > 0);
+  if (!chunks.length) return say("none");
+  const name = chunks[0].base === "send" ? `send(${plain(chunks[0].data.message.type)})` : `${chunks[0].base}()`;
+  return `${name}, × ${chunks.length}`;
+}
+
+function ended(half) {
+  if (half.call === null) return say("not.called");
+  const raised = half.events.findLast((event) => event.kind === "app.raise"
+    || (event.kind === "next.raise" && kindOf(event) !== "StopIteration"));
+  if (raised) return say("ends.raise", { type: kindOf(raised) });
+  if (half.first("app.return") && !half.isWsgi) return say("ends.coroutine");
+  if (half.first("close.return")) return say("ends.close");
+  if (half.first("next.raise")) return say("ends.iterable");
+  return say(half.first("app.return") ? "ends.iterable" : "ends.open");
+}

@@ -1,0 +1,29 @@
+// Source: the line that ran at a step, and whose it is.
+
+import { el } from "explorer/nodes";
+import { say } from "explorer/texts";
+
+// Frameworks, and what they stand on; whatever else an application's call comes from is yours.
+const FRAMEWORKS = ["microweb", "flask", "werkzeug", "fastapi", "starlette", "django", "falcon", "bottle", "litestar", "quart", "a2wsgi", "asgiref"];
+
+// What is to be shown below a sentence: whose line it is, where it stands, and its text.
+export function sourceOf(half, event) {
+  if (event.side === "wire") return [el("span", { class: "quiet" }, say("no.source"))];
+  const call = event.phase === "return" || event.phase === "raise" ? half.events[event.partner] ?? event : event;
+  const { source } = call;
+  if (!source) return [el("span", { class: "quiet" }, say("unknown.source"))];
+  const whose = whoseIs(call, source);
+  const place = `${source.file.replaceAll("\\", "/").split("/").slice(-2).join("/")}:${source.line}`;
+  return [
+    el("span", { class: `whose ${whose}` }, say(`whose.${whose}`)),
+    el("span", { class: "place", title: source.file }, `${place} `),
+    el("code", {}, source.text ?? source.function),
+  ];
+}
+
+// A call into the application is the server's; what the application does is the framework's or yours.
+function whoseIs(event, { module }) {
+  if (event.side === "seam" && event.direction === "in") return "server";
+  if (module === "microweb.demo" || module.startsWith("microweb.demo.")) return "yours";
+  return FRAMEWORKS.includes(module.split(".")[0]) ? "framework" : "yours";
+}

@@ -1,0 +1,237 @@
+// Trace: what was recorded, read from the records of the trace format (microweb/tracing/format.py).
+//
+// A half is one run: its events are its steps, and a call knows the event that ends it, and the
+// other way round. What was sent on the wire is put together again, with the parts that it has.
+
+// --- values -------------------------------------------------------------------------------------
+
+// The bytes that a recorded value holds, each as the character of its number; "" if it holds none.
+export function bytesOf(value) {
+  return value && typeof value === "object" ? value.$bytes ?? "" : "";
+}
+
+// How many bytes or characters there were, of which a trace may hold only the first.
+export function sizeOf(value) {
+  return typeof value === "string" ? value.length : value?.size ?? value?.length ?? 0;
+}
+
+// A recorded value as text, without the quotes that Python would put around it.
+export function plain(value) {
+  if (value === null || value === undefined) return "";
+  if (typeof value !== "object") return String(value);
+  return String(value.$text ?? value.$bytes ?? value.$type ?? written(value));
+}
+
+const NAMES = new Map([[null, "None"], [undefined, "None"], [true, "True"], [false, "False"]]);
+
+// A recorded value as Python would write it: b'caf\xc3\xa9', 'café', None, <io.BytesIO>.
+export function written(value) {
+  if (NAMES.has(value)) return NAMES.get(value);
+  if (typeof value === "string") return quoted(value);
+  if (typeof value !== "object") return String(value);
+  if (Array.isArray(value)) return `[${value.map(written).join(", ")}]`;
+  if ("$bytes" in value) return `b${quoted(value.$bytes, 0x7e)}${rest(value, value.$bytes)}`;
+  if ("$text" in value) return `${quoted(value.$text)}${rest(value, value.$text)}`;
+  if ("$type" in value) return `<${value.$type}>`;
+  const items = Object.entries(value).map(([key, each]) =>
+    key === "$more" ? `... ${each} more` : `${quoted(key)}: ${written(each)}`);
+  return `{${items.join(", ")}}`;
+}
+
+function rest(value, shown) {
+  const whole = sizeOf(value);
+  return whole > shown.length ? ` ... ${(whole - shown.length).toLocaleString("en")} more` : "";
+}
+
+function quoted(text, last = Infinity) {
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
+  return quote + escaped(text.replaceAll("\\", "\\\\").replaceAll(quote, `\\${quote}`), last) + quote;
+}
+
+const ESCAPES = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+// Text in which every character can be seen; those after `last` are written as numbers.
+export function escaped(text, last = Infinity) {
+  // Control characters, and those that turn the direction of what follows.
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]|[^\x00-\x7f]/g, (found) => {
+    const code = found.charCodeAt(0);
+    if (code > 0x9f && code <= last && !/[\u200e\u200f\u2028-\u202e\u2066-\u2069]/.test(found)) return found;
+    return ESCAPES[found] ?? (code < 256 ? `\\x${hex(code, 2)}` : `\\u${hex(code, 4)}`);
+  });
+}
+
+const hex = (code, width) => code.toString(16).padStart(width, "0");
+
+// Headers of either protocol, as pairs of text.
+export function pairsOf(headers) {
+  return (Array.isArray(headers) ? headers : [])
+    .filter((each) => Array.isArray(each) && each.length === 2)
+    .map(([name, value]) => [plain(name), plain(value)]);
+}
+
+// --- a recording --------------------------------------------------------------------------------
+
+export function halvesOf({ records, troubles }) {
+  const [header] = records;
+  const halves = header.runs.map((run, index) => new Half(run, index, troubles[index] ?? null));
+  for (const record of records.slice(1)) {
+    const half = halves[record.run];
+    if (record.exchange === null) half.beside.push(record);
+    else if (record.record === "event") half.events.push(record);
+    else if (record.record === "provenance") half.origins.push(...record.origins);
+  }
+  for (const half of halves) half.finish();
+  return halves;
+}
+
+class Half {
+  constructor(run, index, trouble) {
+    this.run = run;
+    this.index = index;
+    this.trouble = trouble;
+    this.events = [];
+    this.origins = [];
+    this.beside = []; // what belongs to no request, as the lifespan
+    this.isWsgi = run.protocol === "wsgi";
+    this.server = run.server.split(" ")[0];
+  }
+
+  finish() {
+    this.events.forEach((event, index) => {
+      const dot = event.kind.lastIndexOf(".");
+      event.index = index;
+      event.base = event.kind.slice(0, dot);
+      event.phase = event.kind.slice(dot + 1);
+      event.partner = null;
+    });
+    pair(this.events);
+    this.wire = { in: new Way(this.events, "in"), out: new Way(this.events, "out") };
+    this.call = this.first("app.call");
+    this.native = this.call?.data.environ ?? this.call?.data.scope ?? {};
+    this.isInstrumented = this.events.some((event) => event.side === "framework");
+    this.origin = new Map(this.origins.map((each) => [`${each.of}|${each.key}`, each]));
+  }
+
+  first(...kinds) {
+    return this.events.find((event) => kinds.includes(event.kind)) ?? null;
+  }
+
+  all(...kinds) {
+    return this.events.filter((event) => kinds.includes(event.kind));
+  }
+
+  // Where a value came from, as provenance says it.
+  originOf(of, key) {
+    return this.origin.get(`${of}|${key}`) ?? null;
+  }
+
+  // What the application has answered, at the seam: the last status, its headers and its chunks.
+  get answer() {
+    const starts = this.events.filter((event) => statusOf(event) !== null);
+    const start = starts.at(-1) ?? null;
+    const data = start?.data.message ?? start?.data;
+    return { start, status: start && statusOf(start), headers: pairsOf(data?.headers) };
+  }
+}
+
+// The status that an event says at the seam, or null.
+export function statusOf(event) {
+  if (event.kind === "start_response.call") return plain(event.data.status);
+  const message = event.kind === "send.call" ? event.data.message : null;
+  return typeof message?.status === "number" ? String(message.status) : null;
+}
+
+// The bytes that an event hands over at the seam, towards the client; or null where it has none.
+export function chunkOf(event) {
+  if (event.kind === "next.return" || event.kind === "write.call") return event.data.bytes;
+  if (event.kind !== "send.call") return null;
+  const { type, body, bytes, text } = event.data.message ?? {};
+  return type?.endsWith(".body") ? body ?? { $bytes: "", size: 0 } : bytes ?? text ?? null;
+}
+
+// Each call finds its end: the latest that is still open, of the same thread or task if there is one.
+function pair(events) {
+  let open = [];
+  for (const event of events) {
+    if (event.phase === "call") open.push(event);
+    else if (event.phase === "return" || event.phase === "raise") {
+      const fitting = open.filter((call) => call.base === event.base && whoOf(call) === whoOf(event));
+      const call = fitting.findLast((each) => isSamePlace(each, event)) ?? fitting.at(-1);
+      if (call === undefined) continue;
+      open = open.filter((each) => each !== call);
+      call.partner = event.index;
+      event.partner = call.index;
+    }
+  }
+}
+
+const whoOf = (event) => `${event.exchange} ${event.data.layer ?? event.data.handler ?? ""}`;
+
+export function isSamePlace(one, other) {
+  return ["process", "thread", "task"].every((name) => one.where?.[name] === other.where?.[name]);
+}
+
+// All that was sent in one direction, as far as it was kept, and the parts that it has.
+class Way {
+  constructor(events, direction) {
+    this.pieces = [];
+    this.parts = []; // { name, start, end, of: the field's name, key }
+    for (const { kind, direction: own, data } of events) {
+      if (kind !== "bytes" || own !== direction) continue;
+      this.pieces.push({ start: data.offset, text: bytesOf(data.bytes), end: data.offset + data.bytes.size });
+      for (const [name, start, end] of data.parts) this.add(name, start, end);
+    }
+    this.name();
+  }
+
+  get size() {
+    return this.pieces.at(-1)?.end ?? 0;
+  }
+
+  // A part that came in two pieces is one part.
+  add(name, start, end) {
+    const before = this.parts.at(-1);
+    if (before?.name === name && before.end === start) before.end = end;
+    else this.parts.push({ name, start, end });
+  }
+
+  // Its key says which part it is, whatever its offsets: the second field.value of "accept".
+  name() {
+    const seen = new Map();
+    let field = "";
+    for (const part of this.parts) {
+      if (part.name === "field.name") field = this.text(part.start, part.end).toLowerCase();
+      part.of = part.name.startsWith("field") ? field : "";
+      const kind = `${part.name} ${part.of}`;
+      seen.set(kind, (seen.get(kind) ?? 0) + 1);
+      part.key = `${kind} ${seen.get(kind)}`;
+    }
+    this.byKey = new Map(this.parts.map((part) => [part.key, part]));
+  }
+
+  // The bytes from one offset to another, as far as they were kept.
+  text(start, end) {
+    let found = "";
+    for (const piece of this.pieces) {
+      if (piece.end <= start || piece.start >= end) continue;
+      found += piece.text.slice(Math.max(start - piece.start, 0), end - piece.start);
+    }
+    return found;
+  }
+
+  // The same bytes in the other half's way: in the part of the same key, if they are the same there.
+  spansIn(other, spans) {
+    const found = [];
+    for (const [start, end] of spans) {
+      for (const part of this.parts) {
+        if (part.name === "target" || part.end <= start || part.start >= end) continue;
+        const twin = other.byKey.get(part.key);
+        if (!twin) continue;
+        const [from, to] = [Math.max(start, part.start), Math.min(end, part.end)];
+        const moved = [from - part.start + twin.start, to - part.start + twin.start];
+        if (this.text(from, to) === other.text(...moved)) found.push(moved);
+      }
+    }
+    return found;
+  }
+}

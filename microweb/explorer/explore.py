@@ -1,0 +1,73 @@
+"""What `microweb explore` does: start the servers, serve the page, and stop them all again."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import webbrowser
+from collections.abc import Sequence
+from contextlib import suppress
+
+from ..servers.asgi import ASGIServer
+from ..servers.listening import listen, stop_signals
+from ..servers.settings import Settings
+from ..trace import Plan
+from .live import live
+from .scenarios import Scenario
+from .site import site_of
+
+
+def explore(
+    plans: Sequence[Plan],
+    scenarios: Sequence[Scenario],
+    settings: Settings,
+    timeout: float,
+    opens: bool,
+) -> None:
+    """Serve the page until SIGTERM or SIGINT.
+
+    Raises CannotServe where the address cannot be had, CannotRecord where a server does not
+    start.
+    """
+    with suppress(asyncio.CancelledError):
+        asyncio.run(_explore(plans, scenarios, settings, timeout, opens))
+
+
+async def _explore(
+    plans: Sequence[Plan],
+    scenarios: Sequence[Scenario],
+    settings: Settings,
+    timeout: float,
+    opens: bool,
+) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def stop() -> None:
+        loop.call_soon_threadsafe(task.cancel)
+
+    # Also while the servers start and stop: none of them is to be left behind.
+    with stop_signals(stop), listen(settings) as socket:
+        host, port = socket.getsockname()[:2]
+        for plan in plans:
+            order = plan.order
+            _say(f"{order.protocol.upper()}: {order.target} under {plan.server}")
+        async with live(plans, timeout) as halves:
+            site = site_of(halves, scenarios, settings.host)
+            server = ASGIServer(site.asgi, settings, socket)
+            url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+            _say(f"The explorer is at {url} ; Ctrl+C stops it, and the servers.")
+            if opens:
+                await asyncio.to_thread(_open, url)
+            with stop_signals(server.stop):
+                await server.run()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _open(url: str) -> None:
+    """Show the page in the user's browser, where there is one."""
+    with suppress(webbrowser.Error):
+        webbrowser.open(url)
