@@ -1,7 +1,8 @@
 """A real browser for tests: Chromium as the distribution ships it, driven by Playwright.
 
-A test that takes `page` drives it. Any console error, uncaught exception or request to
-another machine fails the test; one that expects such a thing takes it out of `troubles`.
+A test that takes `page` drives it, and `axe` finds what keeps people from using a page. Any
+console error, uncaught exception or request to another machine fails the test; one that
+expects such a thing takes it out of `troubles`.
 Where there is no Chromium these tests are left out, and the summary says so; to demand them,
 as `.ci/run` does, name the program in the environment: MICROWEB_CHROMIUM=/usr/bin/chromium.
 (Named as nothing, MICROWEB_CHROMIUM=, they are left out wherever it is.)
@@ -10,7 +11,7 @@ as `.ci/run` does, name the program in the environment: MICROWEB_CHROMIUM=/usr/b
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -142,15 +143,40 @@ def page(browser: Browser, color_scheme: ColorScheme, troubles: list[str]) -> It
         def met_exception(error: WebError) -> None:
             troubles.append(f"uncaught exception: {error.error}")
 
-        def met_request(url: str) -> None:
+        def met_request(url: str, is_page: bool = False) -> None:
             parts = urlsplit(url)
-            if parts.scheme not in INNER_SCHEMES and parts.hostname != HOST:
+            is_inner = parts.scheme in INNER_SCHEMES or (parts.scheme == "file" and is_page)
+            if not is_inner and parts.hostname != HOST:
                 troubles.append(f"request to another host: {url}")
 
         context.on("console", met_console)
         context.on("weberror", met_exception)
-        context.on("request", lambda request: met_request(request.url))
+        context.on(
+            "request", lambda request: met_request(request.url, request.is_navigation_request())
+        )
         page = context.new_page()
         page.on("websocket", lambda websocket: met_request(websocket.url))
         yield page
     assert troubles == []
+
+
+Axe = Callable[[], list[str]]
+
+
+@pytest.fixture
+def axe(page: Page) -> Axe:
+    """What axe-core finds on the page that is serious or critical, with where it is."""
+    program = axe_core()
+    assert program is not None
+    source = program.read_text("utf-8")
+
+    def found() -> list[str]:
+        page.evaluate(source)
+        result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        return [
+            f"{each['id']}: {each['help']}: {[node['html'] for node in each['nodes'][:3]]}"
+            for each in result["violations"]
+            if each["impact"] in ("serious", "critical")
+        ]
+
+    return found

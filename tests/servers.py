@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "uvicorn": ("uvicorn", "--host", HOST, "--port", "0"),
     "microweb wsgi": ("microweb", "run", "--wsgi", "--port", "0"),
     "microweb asgi": ("microweb", "run", "--asgi", "--port", "0"),
+    "microweb explore": ("microweb", "explore", "--no-open", "--port", "0"),
     "wsgiref": ("tests.benchmarks.development", "wsgiref"),
     "werkzeug": ("tests.benchmarks.development", "werkzeug"),
     "uvicorn wsgi": ("uvicorn", "--host", HOST, "--port", "0", "--interface", "wsgi"),

@@ -55,8 +55,8 @@ async def _explore(
         async with live(plans, timeout) as halves:
             site = site_of(halves, scenarios, settings.host)
             server = ASGIServer(site.asgi, settings, socket)
-            url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-            _say(f"The explorer is at {url} ; Ctrl+C stops it, and the servers.")
+            url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            _say(f"microweb explorer running on {url} ; Ctrl+C stops it, and the servers")
             if opens:
                 await asyncio.to_thread(_open, url)
             with stop_signals(server.stop):

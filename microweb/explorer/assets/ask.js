@@ -41,12 +41,9 @@ export class Ask {
       field("method", "input", { list: "methods", value: request.method, size: 8, required: true }),
       el("datalist", { id: "methods" }, METHODS.map((value) => el("option", { value }))),
       field("target", "input", { value: request.target, required: true }), this.button),
-    el("details", { class: "rest", open: request.headers !== "" || request.body !== "" },
-      el("summary", {}, `${say("headers")} · ${say("body")}`),
-      el("div", { class: "line" },
-        field("headers", "textarea", { rows: 3 }, request.headers), field("body", "textarea", { rows: 3 }, request.body)),
-      el("div", { class: "line" }, box("pieces", "byLine"), box("leave", "leave"))),
-    this.status);
+    el("div", { class: "line" },
+      field("headers", "textarea", { rows: 2 }, request.headers), field("body", "textarea", { rows: 2 }, request.body)),
+    el("div", { class: "line" }, box("pieces", "byLine"), box("leave", "leave"), this.status));
     return this.form;
   }
 

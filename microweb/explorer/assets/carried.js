@@ -19,7 +19,7 @@ export function carried(halves) {
     ["wire", "server", "seam", "framework", "handler"].map((band) => el("div", { class: `band ${band}` },
       el("h3", {}, say(band)),
       el("div", { class: "pair" }, halves.map((half) => el("div", { class: "cell", "data-half": half.index },
-        el("p", { class: "who" }, `${half.run.protocol.toUpperCase()} · ${half.run.server}`),
+        el("p", { class: "who" }, escaped(`${half.run.protocol.toUpperCase()} · ${half.run.server}`)),
         new Cell(half)[band]()))))));
 }
 
@@ -114,11 +114,13 @@ class Cell {
     const connect = half.first("connect");
     const kept = half.wire.in.parts.filter((part) => !["path", "query", "body"].includes(part.name)
       && !this.claimed.some(([from, to]) => from < part.end && part.start < to));
+    const lifespan = half.beside.map((event) => plain(event.data.message?.type)).filter((type) => type.startsWith("lifespan."));
     const given = new Set(half.answer.headers.map(([name]) => name.toLowerCase()));
     const added = half.wire.out.parts.filter((part) => part.name === "field.name" && !given.has(part.of));
     return this.table([
       connect && this.said("connection.from", `127.0.0.1:${connect.data.port}`),
       half.call && this.said("runs.in", placeOf(half.call)),
+      lifespan.length ? this.said("lifespan", lifespan.join(" · ")) : null,
       this.said("kept", this.listed(kept.map((part) =>
         this.piece(shown(half.wire.in.text(part.start, part.end)), [[part.start, part.end]], "kept")))),
       this.said("added", this.listed(added.map((part) =>
@@ -240,7 +242,7 @@ class Cell {
   darkness() {
     if (this.half.call === null) return el("p", { class: "dark" }, say("not.reached"));
     const framework = Object.keys(this.half.run.software).find((name) => name !== "python") ?? this.half.run.target;
-    return el("p", { class: "dark" }, say("dark", { framework }));
+    return el("p", { class: "dark" }, escaped(say("dark", { framework })));
   }
 
   // --- rows -------------------------------------------------------------------------------------
@@ -251,12 +253,12 @@ class Cell {
   }
 
   row(name, value) {
-    return el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value));
+    return el("tr", {}, el("th", { scope: "row" }, escaped(name)), el("td", {}, visible(value)));
   }
 
   // One whose name is prose.
   said(key, value) {
-    return el("tr", { class: "said" }, el("th", { scope: "row" }, say(key)), el("td", {}, value));
+    return el("tr", { class: "said" }, el("th", { scope: "row" }, say(key)), el("td", {}, visible(value)));
   }
 
   // A value and where it came from; cut into the bytes that it is made of, where they spell it.
@@ -265,7 +267,7 @@ class Cell {
     const spans = origin?.from === "wire" ? (of === "environ" ? this.named(origin.spans) : origin.spans) : [];
     const note = origin?.how || null;
     return el("tr", { title: note, tabindex: spans.length ? 0 : null, "data-spans": spansAttribute(spans) },
-      el("th", { scope: "row", class: tone }, name),
+      el("th", { scope: "row", class: tone }, escaped(name)),
       el("td", { class: tone }, this.spelled(value, origin) ?? written(value)));
   }
 
@@ -276,8 +278,8 @@ class Cell {
     const pieces = this.atoms(...span).map(([start, end]) => [decoded(this.half.wire.in.text(start, end), origin.how), start, end]);
     if (pieces.length < 2 || pieces.map(([piece]) => piece).join("") !== text) return null;
     const [before, after] = typeof value === "string" ? ["'", "'"] : ["b'", "'"];
-    const visible = typeof value === "string" ? escaped : shown;
-    return [before, ...pieces.map(([piece, start, end]) => this.piece(visible(piece), [[start, end]])), after];
+    const told = typeof value === "string" ? escaped : shown;
+    return [before, ...pieces.map(([piece, start, end]) => this.piece(told(piece), [[start, end]])), after];
   }
 }
 
@@ -289,6 +291,9 @@ function decoded(sent, how) {
   if (how.includes("as the character of its number")) return bytes;
   return new TextDecoder().decode(Uint8Array.from(bytes, (each) => each.charCodeAt(0)));
 }
+
+// What a cell holds: text in which everything can be seen, or nodes.
+const visible = (value) => (typeof value === "string" ? escaped(value) : value);
 
 // A status as the protocol has it: text in WSGI, a number in ASGI.
 const statusTold = (status, isWsgi) => (isWsgi ? written(status) : status);

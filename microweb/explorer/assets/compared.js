@@ -3,7 +3,7 @@
 import { el } from "explorer/nodes";
 import { placeOf, kindOf } from "explorer/sentences";
 import { bytes, counted, say } from "explorer/texts";
-import { chunkOf, sizeOf, statusOf, plain, written } from "explorer/trace";
+import { chunkOf, escaped, sizeOf, plain, written } from "explorer/trace";
 
 export function compared(halves) {
   return el("aside", { class: "compared", "aria-labelledby": "compared" },
@@ -11,7 +11,7 @@ export function compared(halves) {
     el("table", {},
       el("thead", {}, el("tr", {}, el("td", {}),
         halves.map((half) => el("th", { scope: "col" }, half.run.protocol.toUpperCase())))),
-      el("tbody", {}, ROWS.map(([name, read]) => row(name, halves.map(read))))));
+      el("tbody", {}, ROWS.map(([name, read]) => row(name, halves.map((half) => escaped(read(half))))))));
 }
 
 function row(name, values) {

@@ -9,7 +9,7 @@ import { BANDS, HEIGHT, MIDDLE, Picture } from "explorer/picture";
 import { sentenceOf } from "explorer/sentences";
 import { sourceOf } from "explorer/source";
 import { LANGUAGES, say, speak, spoken } from "explorer/texts";
-import { halvesOf } from "explorer/trace";
+import { escaped, halvesOf } from "explorer/trace";
 
 const PACE = 900; // milliseconds from one step to the next, while it plays
 const content = JSON.parse(document.getElementById("content").textContent);
@@ -106,7 +106,7 @@ class Explorer {
   halvesDrawn(scrollers) {
     return el("section", { class: "halves", "aria-label": say("picture") }, this.halves.map((half, index) =>
       el("figure", { class: `half ${half.run.protocol}`, "data-half": half.index },
-        el("figcaption", {}, el("b", {}, half.run.protocol.toUpperCase()), ` ${half.run.server} · ${half.run.target}`),
+        el("figcaption", {}, el("b", {}, half.run.protocol.toUpperCase()), escaped(` ${half.run.server} · ${half.run.target}`)),
         el("div", { class: "bands" }, scrollers[index], bandNames(),
           half.events.length ? inTheDark(half) : el("p", { class: "nothing" }, say("nothing"))))));
   }
@@ -124,7 +124,7 @@ class Explorer {
     return el("details", { class: "story", toggle: ({ target }) => {
       if (!target.open || lists.hasChildNodes()) return;
       lists.append(...this.halves.map((half) => el("section", { "aria-label": half.run.protocol.toUpperCase() },
-        el("h3", {}, `${half.run.protocol.toUpperCase()} · ${half.run.server}`),
+        el("h3", {}, escaped(`${half.run.protocol.toUpperCase()} · ${half.run.server}`)),
         el("ol", {}, half.events.map((event) => {
           const { text, name } = sentenceOf(half, event);
           return el("li", {}, el("code", {}, name), ` ${text}`);
@@ -220,13 +220,13 @@ function bandNames() {
 function inTheDark(half) {
   if (half.isInstrumented) return null;
   const framework = Object.keys(half.run.software).find((name) => name !== "python") ?? half.run.target;
-  return el("p", { class: "inside" }, half.call === null ? say("not.reached") : say("dark", { framework }));
+  return el("p", { class: "inside" }, half.call === null ? say("not.reached") : escaped(say("dark", { framework })));
 }
 
 function key() {
-  const sample = (kind, name) => el("span", {}, el("i", { class: `sample ${kind}`, "aria-hidden": "true" }), say(`key.${name}`));
-  return el("p", { class: "key" }, sample("call", "call"), sample("return", "return"), sample("hatch", "blocked"),
-    sample("dots", "suspended"), sample("runs", "runs"), el("span", {}, say("time.note")));
+  const sample = (kind, name = kind) => el("span", {}, el("i", { class: `sample ${kind}`, "aria-hidden": "true" }), say(`key.${name}`));
+  return el("p", { class: "key" }, sample("call"), sample("return"), sample("hatch", "blocked"),
+    sample("dots", "suspended"), sample("runs"), el("span", {}, el("b", { class: "cross", "aria-hidden": "true" }, "✕ "), say("key.raise")), el("span", {}, say("time.note")));
 }
 
 function empty() {

@@ -78,22 +78,22 @@ export class Picture {
   group(event) {
     const x = this.x(event.index);
     const { spans, keys } = this.bytesIn(event);
+    const fails = event.phase === "raise" && !isEnd(event);
     return svg("g", {
       "data-index": event.index, "data-spans": spansAttribute(spans), "data-keys": keys,
-      class: `event ${event.side} ${event.phase === "raise" && !isEnd(event) ? "raise" : ""}`,
+      class: `event ${event.side} ${fails ? "raise" : ""}`,
     }, svg("rect", { class: "touch", x: x - this.column / 2, y: 0, width: this.column, height: HEIGHT }),
-    this.strokes(event, x));
+    this.strokes(event, x, fails ? "raise" : event.phase === "call" ? "call" : "return"));
   }
 
-  strokes(event, x) {
+  strokes(event, x, stroke) {
     if (event.side === "wire") return this.onTheWire(event, x);
     if (event.base === "handler") {
       return event.phase === "call"
-        ? this.arrow(x, INSIDE, HANDLER, "call") : this.arrow(x, HANDLER, INSIDE, "return");
+        ? this.arrow(x, INSIDE, HANDLER, stroke) : this.arrow(x, HANDLER, INSIDE, stroke);
     }
     if (event.base === "layer") return this.tick(x, event);
     if (event.side === "framework") return svg("circle", { class: "dot", cx: x, cy: INSIDE, r: 3.5 });
-    const stroke = event.phase === "call" ? "call" : "return";
     return event.direction === "in"
       ? this.arrow(x, CALLS, ENTERS, stroke) : this.arrow(x, ENTERS, CALLS, stroke);
   }
@@ -112,10 +112,10 @@ export class Picture {
 
   arrow(x, from, to, stroke) {
     const back = to > from ? -6 : 6;
-    return [
-      this.line(x, from, x, to, stroke),
-      svg("path", { class: "head", d: `M ${x - 3.5} ${to + back} L ${x} ${to} L ${x + 3.5} ${to + back}` }),
-    ];
+    const head = stroke === "raise"
+      ? `M ${x - 4} ${to - 4} l 8 8 m 0 -8 l -8 8`
+      : `M ${x - 3.5} ${to + back} L ${x} ${to} L ${x + 3.5} ${to + back}`;
+    return [this.line(x, from, x, to, stroke), svg("path", { class: "head", d: head })];
   }
 
   line(x1, y1, x2, y2, stroke) {

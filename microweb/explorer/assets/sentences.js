@@ -3,13 +3,13 @@
 // A sentence says only what is so in every exchange of its kind, or what this one has shown.
 
 import { counted, either, bytes, spoken } from "explorer/texts";
-import { bytesOf, chunkOf, isSamePlace, pairsOf, plain, sizeOf, written } from "explorer/trace";
+import { bytesOf, chunkOf, escaped, isSamePlace, pairsOf, plain, sizeOf, written } from "explorer/trace";
 
 // What there is to say of a step: { text, name, clause }.
 export function sentenceOf(half, event) {
   const told = SENTENCES[event.kind]?.(half, event) ?? [event.kind, event.kind];
   const [name, clause] = namedBy(half, event);
-  return { text: spoken() === "en" ? told[0] : told[1], name, clause };
+  return { text: escaped(spoken() === "en" ? told[0] : told[1]), name: escaped(name), clause };
 }
 
 // --- the names, and where they are specified ----------------------------------------------------

@@ -13,12 +13,19 @@ export function sourceOf(half, event) {
   const { source } = call;
   if (!source) return [el("span", { class: "quiet" }, say("unknown.source"))];
   const whose = whoseIs(call, source);
-  const place = `${source.file.replaceAll("\\", "/").split("/").slice(-2).join("/")}:${source.line}`;
+  const place = `${placeOf(source)}:${source.line}`;
   return [
     el("span", { class: `whose ${whose}` }, say(`whose.${whose}`)),
     el("span", { class: "place", title: source.file }, `${place} `),
     el("code", {}, source.text ?? source.function),
   ];
+}
+
+// A file, from the folder of its package on: werkzeug/wrappers/response.py.
+function placeOf({ file, module }) {
+  const names = file.replaceAll("\\", "/").split("/");
+  const root = names.lastIndexOf(module.split(".")[0]);
+  return names.slice(root === -1 ? -2 : root).join("/");
 }
 
 // A call into the application is the server's; what the application does is the framework's or yours.

@@ -34,7 +34,7 @@ const TEXTS = {
   title: ["microweb explorer", "microweb 探索器"],
   tagline: [
     "One request, from the wire to your handler and back. The line is where the server ends and the framework begins.",
-    "一个请求，从网线到你的处理函数，再回来。那条线就是服务器结束、框架开始的地方。",
+    "一个请求，从线路到你的处理函数，再回来。那条线就是服务器结束、框架开始的地方。",
   ],
   language: ["Language", "语言"],
 
@@ -96,10 +96,10 @@ const TEXTS = {
   picture: ["The picture", "图"],
   "picture.of": [
     "{protocol}: {events} on five bands, from the wire to the handler. The story below tells the same in words.",
-    "{protocol}：{events}，分布在从网线到处理函数的五条带上。下面的文字讲的是同一件事。",
+    "{protocol}：{events}，分布在从线路到处理函数的五条带上。下面的文字讲的是同一件事。",
   ],
   events: ["events", "个事件"],
-  wire: ["wire", "网线"],
+  wire: ["wire", "线路"],
   server: ["server", "服务器"],
   seam: ["the seam", "边界"],
   framework: ["framework", "框架"],
@@ -108,6 +108,7 @@ const TEXTS = {
   "not.reached": ["the application was not called", "应用没有被调用"],
   "key.call": ["call", "调用"],
   "key.return": ["return", "返回"],
+  "key.raise": ["an exception", "异常"],
   "key.blocked": ["a thread is blocked", "线程被阻塞"],
   "key.suspended": ["a coroutine is suspended", "协程被挂起"],
   "key.runs": ["your handler runs", "你的处理函数在运行"],
@@ -151,11 +152,9 @@ const TEXTS = {
   "no.answer": ["the application gave none", "应用没有给出"],
   "reads": ["the body, as it was read", "请求体（读取的情况）"],
   "chunks": ["the body, as it was handed over", "响应体（交出的情况）"],
-  "lifespan": ["lifespan", "lifespan"],
+  "lifespan": ["before and after all requests", "所有请求之前与之后"],
   "returns": ["returns", "返回"],
   "raises": ["raises", "抛出"],
-  "from.socket": ["from the connection", "来自连接"],
-  "from.server": ["the server's", "来自服务器"],
 
   // --- the same and the different ---
   compared: ["The same, and the different", "相同与不同"],
@@ -171,8 +170,8 @@ const TEXTS = {
   "row.waits": ["while somebody waits", "有人等待时"],
   "row.calls": ["calls over the seam", "越过边界的调用"],
   "row.end": ["at the end", "结束时"],
-  "row.status": ["status on the wire", "网线上的状态码"],
-  "row.bytes": ["body on the wire", "网线上的响应体"],
+  "row.status": ["status on the wire", "线路上的状态码"],
+  "row.bytes": ["body on the wire", "线路上的响应体"],
   same: ["the same", "相同"],
   different: ["different", "不同"],
   "waits.wsgi": ["a thread stands still", "一个线程停在那里"],
