@@ -307,8 +307,8 @@ function called(half) {
 function returned(half, event) {
   if (!half.isWsgi) {
     return [
-      "The application's coroutine ends. It returns nothing: all that it had to say, it has sent.",
-      "应用的协程结束。它什么也不返回：要说的都已经 send 出去了。",
+      "The application's coroutine ends. It returns nothing: what it has to say, it says with send.",
+      "应用的协程结束。它什么也不返回：要说的话都用 send 来说。",
     ];
   }
   const { type, length, file_wrapper: isServers } = event.data;
