@@ -44,7 +44,9 @@ DOORS = {
     "microweb wsgi": "wsgi",
     "microweb asgi": "asgi",
 }
-_LISTENING = re.compile(r"(?:Listening at|[Rr]unning on|Serving on):? http://127\.0\.0\.1:(\d+)")
+_LISTENING = re.compile(
+    r"(?:Listening at|[Rr]unning on|Serving on):? http://(?:127\.0\.0\.1|0\.0\.0\.0):(\d+)"
+)
 
 
 class Server:

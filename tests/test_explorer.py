@@ -175,6 +175,17 @@ def test_a_name_that_was_made_to_lead_here_is_refused(explorer: Explorer, host: 
     assert asked.status_code == 400
 
 
+def test_on_all_networks_it_goes_by_addresses_and_not_by_any_name(tmp_path: Path) -> None:
+    with serving(EXPLORE, TROUBLED, tmp_path, ["--wsgi", "--host", "0.0.0.0"]) as server:
+        assert "Whoever can reach this address" in server.log()
+        explorer = Explorer(server)
+        assert explorer.get(host=f"192.0.2.1:{server.port}").status_code == 200
+        assert explorer.get(host=f"[2001:db8::1]:{server.port}").status_code == 200
+        refused = explorer.get(host=f"evil.example:{server.port}")
+        assert refused.status_code == 400
+        assert "does not go by the name 'evil.example:" in refused.text
+
+
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "", "https://127.0.0.1:{port}"])
 def test_a_page_of_another_site_is_refused(explorer: Explorer, origin: str) -> None:
     refused = explorer.post(request(), origin=origin.format(port=explorer.server.port))
@@ -198,6 +209,7 @@ WRONG: list[tuple[object, str]] = [
     (request(target="elsewhere"), "it begins with a slash, /elsewhere"),
     (request(headers=["no colon"]), "has no colon"),
     (request(headers=["a: b\r\nc: d"]), "has a line break"),
+    (request(headers=["x: \N{GRINNING FACE}"]), "beyond Latin-1"),
     (request(headers=[1]), "lists of text"),
     (request(pieces="text"), "pieces: 'text' is no list"),
     ({**request(), "leave": 1}, "leave: 1 is no bool"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from microweb.explorer.page import page_of
-from microweb.tracing.format import Event, Run, Trace, load
+from microweb.tracing.format import KINDS, Event, Run, Trace, load
 
 from .browser import Axe, ColorScheme
 from .servers import ROOT, until
@@ -84,7 +84,7 @@ def test_it_is_stepped_through_by_keyboard_to_its_end(order: Page, trace: Trace)
         "Its thread stands still until the bytes are there",
         "its coroutine is suspended, and the loop is free for others",
         "The router finds the route /orders/{name}, and in the path: name='café'",
-        "Your handler is called: order(name='café'), right here, in the server's own thread",
+        "is called: order(request, name='café'), right here, in the server's own thread",
         "in thread microweb_0; the loop goes on meanwhile",
         "StopIteration: that was all of the body",
     ):
@@ -127,7 +127,7 @@ def test_a_click_in_the_picture_leads_to_its_step(order: Page, trace: Trace) -> 
     )
     order.locator(f".half.asgi [data-index='{index}'] .touch").click()
     assert position(order).startswith(f"ASGI · Step {index + 1} of ")
-    assert sentence(order).startswith("Your handler is called: order(name='café')")
+    assert sentence(order).startswith("Your handler is called: order(request, name='café')")
     whose, place, line = order.inner_text(".source").split("\n")
     assert (whose, place.partition(":")[0]) == ("yours", "tests/troubled_app.py")
     assert line == "def order(request: Request, name: str) -> dict[str, object]:"
@@ -490,6 +490,82 @@ def test_recordings_of_little_or_of_several_are_shown(show: Show, trace: Trace) 
     page.keyboard.press("ArrowRight")
     page.keyboard.press("End")
     page.click("#language-zh")
+
+
+def seen(*told: tuple[str, dict[str, Any]], exchange: int = 1) -> list[Event]:
+    """Events of an ASGI application, in which nothing ever waits."""
+    where = {"process": 1, "thread": "MainThread", "task": "Task-1"}
+    return [
+        Event(time, KINDS[kind][0], "out", kind, data, 0, exchange, where)
+        for time, (kind, data) in enumerate(told)
+    ]
+
+
+ASGI = Run("asgi", "uvicorn 1", "a:b")
+START = ("send.call", {"message": {"type": "http.response.start", "status": 500, "headers": []}})
+BODY = (
+    "send.call",
+    {"message": {"type": "http.response.body", "body": {"$bytes": "x", "size": 1}}},
+)
+MORE = ("send.call", {"message": {**BODY[1]["message"], "more_body": True}})
+RAISE = ("app.raise", {"type": "ValueError", "message": "oh"})
+CLOSE = ("send.call", {"message": {"type": "websocket.close", "code": 1000}})
+ACCEPT = ("send.call", {"message": {"type": "websocket.accept", "headers": [["x-mine", "1"]]}})
+TOLD = {
+    "nothing sent": ([RAISE], "uvicorn has to answer by itself."),
+    "begun": ([START, MORE, RAISE], "The answer has begun: uvicorn can only break it off."),
+    "whole": ([START, BODY, RAISE], "The answer is whole already: uvicorn can only log it."),
+    "refused": ([CLOSE], "before it was accepted: uvicorn refuses the handshake, with 403."),
+    "closed": ([ACCEPT, CLOSE], "The application closes the WebSocket, with code 1000."),
+}
+
+
+@pytest.mark.parametrize(("told", "end"), TOLD.values(), ids=TOLD)
+def test_the_end_is_told_by_what_came_before(show: Show, told: Any, end: str) -> None:
+    page = show(Trace([ASGI], seen(*told)))
+    page.keyboard.press("End")
+    assert sentence(page).endswith(end)
+
+
+def test_headers_of_a_websocket_are_the_applications(show: Show) -> None:
+    page = show(Trace([ASGI], seen(("app.call", {"scope": {"type": "websocket"}}), ACCEPT)))
+    assert page.inner_text(".band.seam tr:has-text('x-mine')").split() == ["x-mine", "'1'"]
+
+
+def test_of_several_requests_the_first_is_drawn_and_the_others_are_told(show: Show) -> None:
+    page = show(Trace([ASGI], [*seen(START, BODY), *seen(START, BODY, exchange=2)]))
+    assert page.locator(".event").count() == 2
+    assert "1 other request seen here, and not drawn" in page.inner_text("figcaption")
+
+
+def test_three_servers_of_one_protocol_have_names_of_their_own(show: Show) -> None:
+    runs = [Run("asgi", f"{name} 1", "a:b") for name in ("uvicorn", "hypercorn", "daphne")]
+    page = show(Trace(runs, seen(START)))
+    heads = page.locator(".compared thead th").all_inner_texts()
+    assert heads == ["ASGI, uvicorn", "ASGI, hypercorn", "ASGI, daphne"]
+    assert position(page) == "ASGI, uvicorn · Step 1 of 1"
+
+
+def test_a_window_of_another_size_changes_the_picture_alone(order: Page) -> None:
+    order.click("summary:text('The story in words')")
+    order.focus("[id='step.on']")
+    wide = order.locator("svg").first.get_attribute("width")
+    order.set_viewport_size({"width": 800, "height": 700})
+    until("it is drawn", lambda: order.locator("svg").first.get_attribute("width") != wide)
+    assert order.evaluate("document.activeElement.id") == "step.on"
+    assert order.locator(".story[open]").count() == 1
+    on_the_wire(order, 0, "seven").hover()
+    assert order.locator("svg .lit").count() > 0
+
+
+def test_very_long_values_are_cut(show: Show) -> None:
+    path = "/" + "x" * 9000
+    long = ("match", {"route": "/{a}", "path_params": {"a": path}, "spans": {}})
+    page = show(Trace([ASGI], seen(("app.call", {"scope": {"path": path}}), long)))
+    page.keyboard.press("End")
+    assert len(sentence(page)) < 300
+    assert "more characters" in (page.text_content(".band.seam") or "")
+    assert page.evaluate("document.documentElement.scrollHeight") < 6000
 
 
 def test_what_is_recorded_is_text_and_nothing_else(show: Show) -> None:

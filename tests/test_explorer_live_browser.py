@@ -39,7 +39,7 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def choose(page: Page, scenario: str) -> None:
     """Send a ready request, and wait until it is drawn."""
     page.click(f"#scenario-{scenario}")
-    page.wait_for_selector(".send:enabled")
+    page.wait_for_selector(".send:not([aria-disabled])")
     page.wait_for_selector(".player")
 
 
@@ -68,9 +68,9 @@ class Expected(NamedTuple):
 OK = ["200", "200"]
 EXPECTED = {
     "text": Expected(
-        OK, ["Your handler is called: text(), right here, in the server's own thread"]
+        OK, ["Your handler is called: text(request), right here, in the server's own thread"]
     ),
-    "path": Expected(OK, ["in the path: name='café'", "hello(name='café')"]),
+    "path": Expected(OK, ["in the path: name='café'", "hello(request, name='café')"]),
     "form": Expected(OK, ["before the handler is called: 33 bytes"]),
     "json": Expected(OK, ["before the handler is called: 28 bytes"]),
     "stream": Expected(OK, ["a body that is made only while it is sent"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -57,6 +58,8 @@ async def _explore(
             server = ASGIServer(site.asgi, settings, socket)
             url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
             _say(f"microweb explorer running on {url} ; Ctrl+C stops it, and the servers")
+            if not ipaddress.ip_address(host).is_loopback:
+                _say("Whoever can reach this address can send requests to the application.")
             if opens:
                 await asyncio.to_thread(_open, url)
             with stop_signals(server.stop):

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .. import App, HTMLResponse, HTTPException, JSONResponse, Request, TrustedHostMiddleware
+from .. import App, HTMLResponse, HTTPException, JSONResponse, Request
+from ..model.host import parse_host
 from ..model.response import Response
 from ..tracing.asked import Asked, checked
 from .live import Live
 from .page import live_page, recording_of, served_policy
 from .scenarios import Scenario
 
-OF_THIS_MACHINE = ("127.0.0.1", "localhost", "[::1]")
-
 
 def site_of(live: Live, scenarios: Sequence[Scenario], host: str) -> App:
     """The site that explores these servers; it goes by the name or address of `host`."""
     site = App()
-    site.middleware(TrustedHostMiddleware(_names(host)))
+    site.middleware(_by_its_own_name({"localhost", socket.gethostname().lower(), host.lower()}))
     site.middleware(_only_its_own_page)
 
     @site.get("/")
@@ -47,15 +47,26 @@ def site_of(live: Live, scenarios: Sequence[Scenario], host: str) -> App:
     return site
 
 
-def _names(host: str) -> Sequence[str]:
-    """The hosts that the site goes by; whoever listens for all networks has all names."""
+def _by_its_own_name(names: set[str]) -> Callable[[Request], Iterator[None]]:
+    """A layer that knows these names, and addresses: nobody can have those lead elsewhere."""
+
+    def layer(request: Request) -> Iterator[None]:
+        host = parse_host(request.host)
+        if host is None or not (host.name in names or _is_address(host.name)):
+            raise HTTPException(
+                400, f"The explorer does not go by the name {request.host!r}: use its address."
+            )
+        yield
+
+    return layer
+
+
+def _is_address(name: str) -> bool:
     try:
-        address = ipaddress.ip_address(host)
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:
-        return (*OF_THIS_MACHINE, host)
-    if address.is_unspecified:
-        return ("*",)
-    return (*OF_THIS_MACHINE, f"[{host}]" if address.version == 6 else host)
+        return False
+    return True
 
 
 def _only_its_own_page(request: Request) -> Iterator[None]:

@@ -149,6 +149,11 @@ def _header(line: str) -> tuple[str, str]:
         raise ValueError(f"{name!r} is no name of a header, in {line!r}")
     if any(character in value for character in "\r\n\0"):
         raise ValueError(f"the value of {name!r} has a line break or a NUL in it: {value!r}")
+    if any(character > "\xff" for character in value):
+        raise ValueError(
+            f"the value of {name!r} has characters beyond Latin-1, which no header can carry:"
+            f" {value!r}; percent-encode them"
+        )
     return name, value.strip()
 
 

@@ -29,8 +29,9 @@ export class Ask {
       el(kind, { id: name, name, input: keep(name), spellcheck: "false", autocomplete: "off", ...attributes }, children));
     const box = (name, key) => el("label", { class: "box" },
       el("input", { type: "checkbox", id: name, checked: request[key], input: keep(key) }), say(name));
-    this.status = el("p", { class: "status", role: "status" });
-    this.button = el("button", { type: "submit", class: "send" }, say("send"));
+    this.status = el("p", { class: "status", role: "status" }, this.busy ? say("sending") : "");
+    // Not disabled: it would lose the focus.
+    this.button = el("button", { type: "submit", class: "send", "aria-disabled": this.busy ? "true" : null }, say("send"));
     this.form = el("form", { class: "ask", "aria-label": say("ask"), submit: (event) => {
       event.preventDefault();
       this.send();
@@ -58,7 +59,7 @@ export class Ask {
   async send() {
     if (this.busy) return;
     this.busy = true;
-    this.button.disabled = true;
+    this.button.setAttribute("aria-disabled", "true");
     const { method, target, headers, body, byLine, leave } = this.request;
     const pieces = body === "" ? [] : byLine ? body.split("\n").filter((line) => line !== "") : [body];
     this.tell(say("sending"));
@@ -70,7 +71,7 @@ export class Ask {
     } finally {
       clearTimeout(long);
       this.busy = false;
-      this.button.disabled = false;
+      this.button.removeAttribute("aria-disabled");
     }
   }
 
@@ -86,9 +87,9 @@ export class Ask {
     } catch {
       return say("unreachable");
     }
-    const told = await answer.json();
-    if (!answer.ok) return say("refused", { why: told.detail });
-    this.onSeen(told);
+    const told = await answer.json().catch(() => null);
+    if (answer.ok && told) this.onSeen(told);
+    else return told ? say("refused", { why: told.detail }) : say("failed", { status: answer.status });
     return "";
   }
 

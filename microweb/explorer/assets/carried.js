@@ -5,12 +5,13 @@
 
 import { el } from "explorer/nodes";
 import { spansAttribute } from "explorer/light";
-import { argumentsOf, placeOf, short } from "explorer/sentences";
+import { callOf, placeOf } from "explorer/sentences";
 import { bytes, say } from "explorer/texts";
-import { chunkOf, escaped, pairsOf, plain, sizeOf, statusOf, written } from "explorer/trace";
+import { escaped, pairsOf, plain, written } from "explorer/trace";
 
 const MOST = 6; // chunks, reads or messages of one kind
 const MOST_BYTES = 3000; // of a message on the wire
+const MOST_TEXT = 1000; // characters of a value
 
 export function carried(halves) {
   return el("section", { class: "carried", "aria-labelledby": "carried" },
@@ -19,7 +20,7 @@ export function carried(halves) {
     ["wire", "server", "seam", "framework", "handler"].map((band) => el("div", { class: `band ${band}` },
       el("h3", {}, say(band)),
       el("div", { class: "pair" }, halves.map((half) => el("div", { class: "cell", "data-half": half.index },
-        el("p", { class: "who" }, escaped(`${half.run.protocol.toUpperCase()} · ${half.run.server}`)),
+        el("p", { class: "who" }, escaped(`${half.name} · ${half.run.server}`)),
         new Cell(half)[band]()))))));
 }
 
@@ -92,10 +93,11 @@ class Cell {
         const value = way.parts[index + 1];
         isOwn = value?.name === "field.value" && own.has(`${part.of}\n${way.text(value.start, value.end)}`);
       }
-      const key = { status: "status", phrase: "status", body: "body" }[part.name] ?? (part.of && `field ${part.of}`);
+      const key = part.name === "status" ? `status ${text}` : part.of ? `field ${part.of}` : null;
       const isGiven = { status: text === status, phrase: text.length > 0 && this.gave(text), body: this.half.call !== null }[part.name]
         ?? (part.of !== "" && isOwn);
-      nodes.push(el("span", { "data-keys": key || null, class: isGiven ? null : "kept" }, shown(text)));
+      const body = spansAttribute(part.name === "body" ? way.inBody(part.start, part.end) : []);
+      nodes.push(el("span", { "data-keys": key, "data-body": body, class: isGiven ? null : "kept" }, shown(text)));
       at = Math.min(part.end, MOST_BYTES);
     });
     nodes.push(el("span", { class: "kept" }, shown(way.text(at, Math.min(way.size, MOST_BYTES)))));
@@ -112,7 +114,7 @@ class Cell {
   server() {
     const { half } = this;
     const connect = half.first("connect");
-    const kept = half.wire.in.parts.filter((part) => !["path", "query", "body"].includes(part.name)
+    const kept = half.wire.in.parts.filter((part) => !["path", "query", "body", "opaque"].includes(part.name)
       && !this.claimed.some(([from, to]) => from < part.end && part.start < to));
     const lifespan = half.beside.map((event) => plain(event.data.message?.type)).filter((type) => type.startsWith("lifespan."));
     const given = new Set(half.answer.headers.map(([name]) => name.toLowerCase()));
@@ -156,8 +158,8 @@ class Cell {
     const kind = this.half.isWsgi ? "wsgi.input.return" : "receive.return";
     const rows = this.half.all(kind).map((event, index) => {
       const { method, bytes: read, message } = event.data;
-      const origin = this.half.originOf(event.base, index);
-      return this.row(message ? plain(message.type) : method, this.piece(this.told(message, read), origin?.spans ?? []));
+      const spans = this.half.originOf(event.base, index)?.spans;
+      return this.row(message ? plain(message.type) : method, this.told(message, read), { spans });
     });
     return rows.length ? [el("h4", {}, say("reads")), this.table(few(rows))] : null;
   }
@@ -175,16 +177,16 @@ class Cell {
     return [
       el("h4", {}, name),
       this.table([
-        this.row("status", el("span", { "data-keys": "status" }, statusTold(status, this.half.isWsgi))),
-        ...headers.map(([field, value]) => this.row(field, el("span", { "data-keys": `field ${field.toLowerCase()}` }, written(value)))),
+        status && this.row("status", statusTold(status, this.half.isWsgi), { keys: `status ${status.split(" ")[0]}` }),
+        ...headers.map(([field, value]) => this.row(field, written(value), { keys: `field ${field.toLowerCase()}` })),
       ]),
     ];
   }
 
   chunks() {
-    const rows = this.half.events.filter((event) => chunkOf(event) !== null).map((event) => {
+    const rows = this.half.chunks.map(({ event, chunk, span }) => {
       const name = event.base === "send" ? plain(event.data.message.type) : `${event.base}()`;
-      return this.row(name, el("span", { "data-keys": "body" }, written(chunkOf(event))));
+      return this.row(name, written(chunk), { body: span ? [span] : [] });
     });
     return rows.length ? [el("h4", {}, say("chunks")), this.table(few(rows))] : null;
   }
@@ -202,11 +204,12 @@ class Cell {
       el("h4", {}, "Request"),
       this.table(Object.entries(request.data).flatMap(([name, value]) => this.attributes(name, value))),
       match && this.table([this.row("route", match.data.route === null ? "None" : plain(match.data.route))]),
-      body && this.table([this.row("body", this.piece(
-        written(body.data.bytes ?? body.data.form), half.origins.filter((each) => ["wsgi.input", "receive"].includes(each.of)).flatMap((each) => each.spans)))]),
+      body && this.table([this.row("body", written(body.data.bytes ?? body.data.form), {
+        spans: half.origins.filter((each) => ["wsgi.input", "receive"].includes(each.of)).flatMap((each) => each.spans),
+      })]),
       response && [el("h4", {}, "Response"), this.table([
-        this.row("status", el("span", { "data-keys": "status" }, String(response.data.status))),
-        response.data.bytes && this.row("body", el("span", { "data-keys": "body" }, written(response.data.bytes))),
+        this.row("status", String(response.data.status), { keys: `status ${response.data.status}` }),
+        response.data.bytes && this.row("body", written(response.data.bytes), { body: [[0, Infinity]] }),
       ])],
     ];
   }
@@ -228,10 +231,10 @@ class Cell {
     const given = Object.entries(call.data.arguments ?? {}).map(([name, value]) =>
       this.value("request", name, value, half.originOf("request", `path_params.${name}`)));
     return [
-      el("h4", {}, `${short(call.data.handler)}(${["request", argumentsOf(call)].filter(Boolean).join(", ")})`),
+      el("h4", {}, visible(callOf(half, call))),
       this.table([
         ...given,
-        this.said("runs.in", placeOf(call)),
+        this.said("handler.in", placeOf(call)),
         end && (end.phase === "raise"
           ? this.said("raises", `${plain(end.data.type)}: ${plain(end.data.message)}`)
           : this.said("returns", "value" in end.data ? written(end.data.value) : plain(end.data.type))),
@@ -241,8 +244,7 @@ class Cell {
 
   darkness() {
     if (this.half.call === null) return el("p", { class: "dark" }, say("not.reached"));
-    const framework = Object.keys(this.half.run.software).find((name) => name !== "python") ?? this.half.run.target;
-    return el("p", { class: "dark" }, escaped(say("dark", { framework })));
+    return el("p", { class: "dark" }, escaped(say("dark", this.half)));
   }
 
   // --- rows -------------------------------------------------------------------------------------
@@ -252,8 +254,12 @@ class Cell {
     return there.length ? el("table", {}, el("tbody", {}, there)) : null;
   }
 
-  row(name, value) {
-    return el("tr", {}, el("th", { scope: "row" }, escaped(name)), el("td", {}, visible(value)));
+  // What can be lit can also be tabbed to.
+  row(name, value, { spans = [], body = [], keys = null } = {}) {
+    const lights = spans.length || body.length || keys;
+    return el("tr", {
+      tabindex: lights ? 0 : null, "data-spans": spansAttribute(spans), "data-body": spansAttribute(body), "data-keys": keys,
+    }, el("th", { scope: "row" }, escaped(name)), el("td", {}, visible(value)));
   }
 
   // One whose name is prose.
@@ -268,12 +274,12 @@ class Cell {
     const note = origin?.how || null;
     return el("tr", { title: note, tabindex: spans.length ? 0 : null, "data-spans": spansAttribute(spans) },
       el("th", { scope: "row", class: tone }, escaped(name)),
-      el("td", { class: tone }, this.spelled(value, origin) ?? written(value)));
+      el("td", { class: tone }, this.spelled(value, origin) ?? visible(written(value))));
   }
 
   spelled(value, origin) {
     const text = typeof value === "string" ? value : value?.$bytes;
-    if (origin?.from !== "wire" || text === undefined || value.masked) return null;
+    if (origin?.from !== "wire" || text === undefined || value.masked || text.length > MOST_TEXT) return null;
     const span = origin.spans.at(-1);
     const pieces = this.atoms(...span).map(([start, end]) => [decoded(this.half.wire.in.text(start, end), origin.how), start, end]);
     if (pieces.length < 2 || pieces.map(([piece]) => piece).join("") !== text) return null;
@@ -293,7 +299,11 @@ function decoded(sent, how) {
 }
 
 // What a cell holds: text in which everything can be seen, or nodes.
-const visible = (value) => (typeof value === "string" ? escaped(value) : value);
+function visible(value) {
+  if (typeof value !== "string" || value.length <= MOST_TEXT) return typeof value === "string" ? escaped(value) : value;
+  const n = (value.length - MOST_TEXT).toLocaleString("en");
+  return [escaped(value.slice(0, MOST_TEXT)), el("i", {}, ` ${say("more.characters", { n })}`)];
+}
 
 // A status as the protocol has it: text in WSGI, a number in ASGI.
 const statusTold = (status, isWsgi) => (isWsgi ? written(status) : status);

@@ -1,17 +1,17 @@
 // Compared: what is the same in both halves, and what is different, for the exchange at hand.
 
 import { el } from "explorer/nodes";
-import { placeOf, kindOf } from "explorer/sentences";
+import { kindOf, placeOf, shortened } from "explorer/sentences";
 import { bytes, counted, say } from "explorer/texts";
-import { chunkOf, escaped, sizeOf, plain, written } from "explorer/trace";
+import { escaped, plain, sizeOf, written } from "explorer/trace";
 
 export function compared(halves) {
   return el("aside", { class: "compared", "aria-labelledby": "compared" },
     el("h2", { id: "compared" }, say("compared")),
     el("table", {},
       el("thead", {}, el("tr", {}, el("td", {}),
-        halves.map((half) => el("th", { scope: "col" }, half.run.protocol.toUpperCase())))),
-      el("tbody", {}, ROWS.map(([name, read]) => row(name, halves.map((half) => escaped(read(half))))))));
+        halves.map((half) => el("th", { scope: "col" }, escaped(half.name))))),
+      el("tbody", {}, ROWS.map(([name, read]) => row(name, halves.map((half) => escaped(shortened(read(half)))))))));
 }
 
 function row(name, values) {
@@ -29,27 +29,33 @@ const ROWS = [
   ["path", (half) => native(half, "PATH_INFO", "path")],
   ["query", (half) => native(half, "QUERY_STRING", "query_string")],
   ["headers", (half) => (half.call === null ? say("not.called") : half.isWsgi
-    ? `environ["HTTP_…"], ${counted(Object.keys(half.native).filter((key) => /^(HTTP_|CONTENT_)/.test(key)).length, "key", "个键")}`
-    : `scope["headers"], ${counted(half.native.headers?.length ?? 0, "pair", "对")}`)],
+    ? `environ: HTTP_…, CONTENT_…, ${counted(Object.keys(half.native).filter((key) => /^(HTTP_|CONTENT_)/.test(key)).length, "key", "个键")}`
+    : `scope["headers"]: ${counted(half.native.headers?.length ?? 0, "pair", "对")}`)],
   ["body", (half) => taken(half)],
   ["start", (half) => begun(half)],
   ["chunks", (half) => handedOver(half)],
   ["handler", (half) => {
     const call = half.first("handler.call");
-    return call === null ? say("none") : placeOf(call);
+    if (call !== null) return placeOf(call);
+    return say(half.call === null ? "not.called" : half.isInstrumented ? "none" : "not.told");
   }],
-  ["waits", (half) => say(half.isWsgi ? "waits.wsgi" : "waits.asgi")],
+  ["waits", (half) => say(half.call === null ? "not.called" : half.isWsgi ? "waits.wsgi" : "waits.asgi")],
   ["calls", (half) => {
     const calls = half.events.filter((event) => event.side === "seam" && event.phase === "call");
     const ins = calls.filter((event) => event.direction === "in").length;
-    return say("calls.told", { ins, outs: calls.length - ins });
+    return seen(half, say("calls.told", { ins, outs: calls.length - ins }));
   }],
   ["end", (half) => ended(half)],
   ["status", (half) => half.wire.out.parts.filter((part) => part.name === "status")
     .map((part) => half.wire.out.text(part.start, part.end)).join(", ") || say("none")],
-  ["bytes", (half) => bytes(half.wire.out.parts.filter((part) => part.name === "body")
-    .reduce((sum, part) => sum + part.end - part.start, 0))],
+  ["bytes", (half) => {
+    const frames = half.wire.out.sizeOf("opaque");
+    return seen(half, frames ? say("frames", { n: bytes(frames) }) : bytes(half.wire.out.sizeOf("body")));
+  }],
 ];
+
+// Of a recording that was cut a number says only how much was seen.
+const seen = (half, text) => (half.isCut ? say("at.least", { text }) : text);
 
 const native = (half, wsgi, asgi) => {
   if (half.call === null) return say("not.called");
@@ -59,26 +65,24 @@ const native = (half, wsgi, asgi) => {
 
 function taken(half) {
   const reads = half.all("wsgi.input.return");
-  if (half.isWsgi) return reads.length ? `wsgi.input.${reads[0].data.method}(), × ${reads.length}` : say("none");
+  if (half.isWsgi) return reads.length ? seen(half, `wsgi.input.${reads[0].data.method}(), × ${reads.length}`) : say("none");
   const messages = half.all("receive.return").map((event) => plain(event.data.message.type))
     .filter((type) => type === "http.request" || type === "websocket.receive");
-  return messages.length ? `receive() → ${messages[0]}, × ${messages.length}` : say("none");
+  return messages.length ? seen(half, `receive() → ${messages[0]}, × ${messages.length}`) : say("none");
 }
 
 function begun(half) {
   const { start } = half.answer;
-  if (start === null) {
-    const accept = half.events.find((event) => event.data.message?.type === "websocket.accept");
-    return accept ? "send(websocket.accept)" : say("none");
-  }
+  if (start === null) return say("none");
   return start.base === "send" ? `send(${plain(start.data.message.type)})` : "start_response(…)";
 }
 
 function handedOver(half) {
-  const chunks = half.events.filter((event) => chunkOf(event) !== null && sizeOf(chunkOf(event)) > 0);
+  const chunks = half.chunks.filter(({ chunk }) => sizeOf(chunk) > 0);
   if (!chunks.length) return say("none");
-  const name = chunks[0].base === "send" ? `send(${plain(chunks[0].data.message.type)})` : `${chunks[0].base}()`;
-  return `${name}, × ${chunks.length}`;
+  const [{ event }] = chunks;
+  const name = event.base === "send" ? `send(${plain(event.data.message.type)})` : `${event.base}()`;
+  return seen(half, `${name}, × ${chunks.length}`);
 }
 
 function ended(half) {
@@ -89,5 +93,6 @@ function ended(half) {
   if (half.first("app.return") && !half.isWsgi) return say("ends.coroutine");
   if (half.first("close.return")) return say("ends.close");
   if (half.first("next.raise")) return say("ends.iterable");
+  if (half.isCut) return say("ends.cut");
   return say(half.first("app.return") ? "ends.iterable" : "ends.open");
 }

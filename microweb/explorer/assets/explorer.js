@@ -5,10 +5,10 @@ import { carried } from "explorer/carried";
 import { compared } from "explorer/compared";
 import { Light } from "explorer/light";
 import { el } from "explorer/nodes";
-import { BANDS, HEIGHT, MIDDLE, Picture } from "explorer/picture";
+import { BANDS, HEIGHT, MIDDLE, Picture, SEAM } from "explorer/picture";
 import { sentenceOf } from "explorer/sentences";
 import { sourceOf } from "explorer/source";
-import { LANGUAGES, say, speak, spoken } from "explorer/texts";
+import { counted, LANGUAGES, say, speak, spoken } from "explorer/texts";
 import { escaped, halvesOf } from "explorer/trace";
 
 const PACE = 900; // milliseconds from one step to the next, while it plays
@@ -22,7 +22,7 @@ class Explorer {
     this.step = 0;
     this.playing = null;
     document.addEventListener("keydown", (event) => this.press(event));
-    addEventListener("resize", () => this.drawSeen());
+    addEventListener("resize", () => this.drawPictures());
   }
 
   see(recording) {
@@ -30,11 +30,14 @@ class Explorer {
     this.halves = halvesOf(recording);
     this.step = 0;
     this.drawSeen();
+    // On a phone the form fills the window.
+    if (this.seen.getBoundingClientRect().top > innerHeight / 2) this.seen.scrollIntoView();
   }
 
   // --- drawing ----------------------------------------------------------------------------------
 
   draw() {
+    this.stop();
     document.documentElement.lang = spoken() === "en" ? "en" : "zh-Hans";
     document.title = say("title");
     this.seen = el("main", {});
@@ -66,21 +69,29 @@ class Explorer {
       this.seen.replaceChildren(empty());
       return;
     }
-    const scrollers = this.halves.map(() => el("div", { class: "scroller", tabindex: 0, role: "img" }));
+    this.scrollers = this.halves.map(() => el("div", { class: "scroller", tabindex: 0, role: "img" }));
     this.seen.replaceChildren(
-      el("div", { class: "top" }, this.player(), this.halvesDrawn(scrollers), key(), this.troubles(), this.story()),
+      el("div", { class: "top" }, this.player(), this.halvesDrawn(), key(), this.troubles(), this.story()),
       compared(this.halves), carried(this.halves));
+    this.light = new Light(this.seen, this.halves);
+    this.drawPictures();
+  }
+
+  // The pictures are as wide as there is room.
+  drawPictures() {
+    if (!this.halves.length) return;
     this.pictures = this.halves.map((half, index) => {
       const before = this.steps.findIndex((step) => step.half === half);
-      const picture = new Picture(half, scrollers[index].clientWidth - 8, (step) => this.goTo(before + step));
-      scrollers[index].append(picture.node);
-      scrollers[index].setAttribute("aria-label", say("picture.of", {
-        protocol: half.run.protocol.toUpperCase(), events: `${half.events.length.toLocaleString("en")} ${say("events")}`,
+      const scroller = this.scrollers[index];
+      scroller.replaceChildren();
+      const picture = new Picture(half, scroller.clientWidth - 8, (step) => this.move(before + step));
+      scroller.append(picture.node);
+      scroller.setAttribute("aria-label", say("picture.of", {
+        protocol: half.name, events: `${half.events.length.toLocaleString("en")} ${say("events")}`,
       }));
       return picture;
     });
-    this.scrollers = scrollers;
-    this.light = new Light(this.seen, this.halves);
+    this.light.forget();
     this.goTo(this.step);
   }
 
@@ -103,18 +114,19 @@ class Explorer {
         this.slider, el("span", { class: "keys" }, say("keys"))));
   }
 
-  halvesDrawn(scrollers) {
+  halvesDrawn() {
     return el("section", { class: "halves", "aria-label": say("picture") }, this.halves.map((half, index) =>
       el("figure", { class: `half ${half.run.protocol}`, "data-half": half.index },
-        el("figcaption", {}, el("b", {}, half.run.protocol.toUpperCase()), escaped(` ${half.run.server} · ${half.run.target}`)),
-        el("div", { class: "bands" }, scrollers[index], bandNames(),
+        el("figcaption", {}, el("b", {}, half.run.protocol.toUpperCase()), escaped(` ${half.run.server} · ${half.run.target}`),
+          half.others.size ? el("span", { class: "quiet" }, ` · ${say("others", { n: counted(half.others.size, "other request", "个别的请求") })}`) : null),
+        el("div", { class: "bands" }, this.scrollers[index], bandNames(),
           half.events.length ? inTheDark(half) : el("p", { class: "nothing" }, say("nothing"))))));
   }
 
   troubles() {
     const told = this.halves.filter((half) => half.trouble);
     return told.length ? el("section", { class: "troubles", "aria-label": say("trouble") }, told.map((half) => el("div", { class: "trouble" },
-      el("p", {}, el("b", {}, half.run.protocol.toUpperCase()), ` ${half.trouble.sentence}`),
+      el("p", {}, el("b", {}, escaped(half.name)), ` ${half.trouble.sentence}`),
       half.trouble.log ? el("details", {}, el("summary", {}, say("log")), el("pre", {}, half.trouble.log)) : null))) : null;
   }
 
@@ -123,8 +135,8 @@ class Explorer {
     const lists = el("div", { class: "pair" });
     return el("details", { class: "story", toggle: ({ target }) => {
       if (!target.open || lists.hasChildNodes()) return;
-      lists.append(...this.halves.map((half) => el("section", { "aria-label": half.run.protocol.toUpperCase() },
-        el("h3", {}, escaped(`${half.run.protocol.toUpperCase()} · ${half.run.server}`)),
+      lists.append(...this.halves.map((half) => el("section", { "aria-label": half.name },
+        el("h3", {}, escaped(`${half.name} · ${half.run.server}`)),
         el("ol", {}, half.events.map((event) => {
           const { text, name } = sentenceOf(half, event);
           return el("li", {}, el("code", {}, name), ` ${text}`);
@@ -146,7 +158,7 @@ class Explorer {
     const { half, event } = now;
     const { text, name, clause } = sentenceOf(half, event);
     const { told } = this;
-    told.position.textContent = `${half.run.protocol.toUpperCase()} · ${say("step", { step: event.index + 1, steps: half.events.length })}`;
+    told.position.textContent = `${half.name} · ${say("step", { step: event.index + 1, steps: half.events.length })}`;
     told.name.textContent = name;
     told.clause.textContent = clause;
     told.sentence.textContent = text;
@@ -214,13 +226,14 @@ class Explorer {
 // --- what does not change -----------------------------------------------------------------------
 
 function bandNames() {
-  return el("ul", { class: "names" }, BANDS.map((band) => el("li", { class: `${band} at-${MIDDLE[band]}` }, say(band))));
+  const names = BANDS.map((band) => el("li", { class: band }, say(band)));
+  names.forEach((name, index) => { name.style.top = `${MIDDLE[BANDS[index]]}px`; });
+  return el("ul", { class: "names" }, names);
 }
 
 function inTheDark(half) {
   if (half.isInstrumented) return null;
-  const framework = Object.keys(half.run.software).find((name) => name !== "python") ?? half.run.target;
-  return el("p", { class: "inside" }, half.call === null ? say("not.reached") : escaped(say("dark", { framework })));
+  return el("p", { class: "inside" }, half.call === null ? say("not.reached") : escaped(say("dark", half)));
 }
 
 function key() {
@@ -234,6 +247,9 @@ function empty() {
     ["roles", "wsgi", "asgi"].map((name) => el("p", {}, say(`empty.${name}`))));
 }
 
-document.documentElement.style.setProperty("--height", `${HEIGHT}px`);
+const { style } = document.documentElement;
+style.setProperty("--height", `${HEIGHT}px`);
+style.setProperty("--seam-at", `${SEAM}px`);
+style.setProperty("--inside-at", `${MIDDLE.framework}px`);
 speak(navigator.language.startsWith("zh") ? "zh" : "en");
 new Explorer().draw();

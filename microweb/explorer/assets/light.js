@@ -1,9 +1,10 @@
 // Light: pointing at some bytes lights up the same bytes in every band, of both halves.
 //
 // What can be lit says in `data-spans` which bytes of the request it is made of, as offsets on the
-// wire, and in `data-keys` what it is of the answer: "status", "field server", "body".
+// wire; in `data-body` which of the answer's body, as offsets in that; and in `data-keys` what else
+// of the answer it is: "status 200", "field server".
 
-const POINTED = "[data-spans], [data-keys]";
+const POINTED = "[data-spans], [data-body], [data-keys]";
 
 export const spansAttribute = (spans) =>
   spans.length ? spans.map((span) => span.join("-")).join(" ") : null;
@@ -25,10 +26,19 @@ export class Light {
     this.lit = [];
     const half = node && Number(node.closest("[data-half]")?.dataset.half);
     if (node === null || Number.isNaN(half)) return;
-    const { spans, keys } = this.read(node);
+    const { spans, body, keys } = this.read(node);
+    const isSameBody = this.halves.map((each) => each.body === this.halves[half].body);
+    const moved = this.halves.map((each) => this.moved(half, each.index, spans));
     this.lit = this.all().filter((each) => each.keys.some((key) => keys.includes(key))
-      || overlap(each.spans, this.moved(half, each.half, spans))).map((each) => each.node);
+      || overlap(each.spans, moved[each.half])
+      || (isSameBody[each.half] && overlap(each.body, body))).map((each) => each.node);
     for (const each of this.lit) each.classList.add("lit");
+  }
+
+  // What can be lit has been drawn anew.
+  forget() {
+    this.nodes = null;
+    this.lit = [];
   }
 
   // The same bytes, in the offsets of another half.
@@ -47,13 +57,12 @@ export class Light {
     return this.nodes;
   }
 
-  read({ dataset: { spans = "", keys = "" } }) {
-    return {
-      spans: spans.split(" ").filter(Boolean).map((span) => span.split("-").map(Number)),
-      keys: keys.split("\n").filter(Boolean),
-    };
+  read({ dataset: { spans = "", body = "", keys = "" } }) {
+    return { spans: spansIn(spans), body: spansIn(body), keys: keys.split("\n").filter(Boolean) };
   }
 }
+
+const spansIn = (text) => text.split(" ").filter(Boolean).map((span) => span.split("-").map(Number));
 
 const overlap = (some, others) =>
   some.some(([start, end]) => others.some(([from, to]) => start < to && from < end));

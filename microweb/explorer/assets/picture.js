@@ -5,7 +5,7 @@
 
 import { spansAttribute } from "explorer/light";
 import { svg } from "explorer/nodes";
-import { chunkOf, statusOf } from "explorer/trace";
+import { statusOf } from "explorer/trace";
 
 export const BANDS = ["wire", "server", "seam", "framework", "handler"];
 export const HEIGHT = 240;
@@ -33,10 +33,8 @@ export class Picture {
     this.column = Math.min(WIDEST, Math.max(NARROWEST, Math.floor(width / number)));
     this.width = Math.max(number * this.column, 1);
     this.groups = half.events.map((event) => this.group(event));
-    this.cursor = svg("rect", { class: "cursor", width: this.column, height: HEIGHT });
-    // What is still to come is paler; the seam is not.
-    this.veil = svg("g", { class: "veil" }, svg("rect", { width: this.width, height: SEAM - 2 }),
-      svg("rect", { width: this.width, y: SEAM + 2, height: HEIGHT - SEAM }));
+    this.cursor = this.besideTheSeam("cursor", this.column);
+    this.veil = this.besideTheSeam("veil", this.width); // what is still to come is paler
     this.label = svg("text", { class: "label" });
     this.node = svg("svg", {
       width: this.width, height: HEIGHT, viewBox: `0 0 ${this.width} ${HEIGHT}`,
@@ -49,6 +47,12 @@ export class Picture {
     this.bars(), this.layers(), this.groups, this.veil, this.label);
   }
 
+  // Something of the picture's height that leaves the seam as it is.
+  besideTheSeam(name, width) {
+    return svg("g", { class: name }, svg("rect", { width, height: SEAM - 2 }),
+      svg("rect", { width, y: SEAM + 2, height: HEIGHT - SEAM - 2 }));
+  }
+
   x(index) {
     return (index + 0.5) * this.column;
   }
@@ -59,7 +63,7 @@ export class Picture {
     this.current?.classList.remove("current");
     this.current = isHere ? this.groups[index] : null;
     this.current?.classList.add("current");
-    this.cursor.setAttribute("x", isHere ? index * this.column : -this.column);
+    this.cursor.setAttribute("transform", `translate(${isHere ? index * this.column : -this.column})`);
     this.veil.setAttribute("transform", `translate(${Math.min(index + 1, this.groups.length) * this.column})`);
     this.label.textContent = isHere ? name : "";
     if (isHere) this.place(this.x(index));
@@ -77,10 +81,10 @@ export class Picture {
 
   group(event) {
     const x = this.x(event.index);
-    const { spans, keys } = this.bytesIn(event);
+    const { spans = [], body = [], keys = null } = this.bytesIn(event);
     const fails = event.phase === "raise" && !isEnd(event);
     return svg("g", {
-      "data-index": event.index, "data-spans": spansAttribute(spans), "data-keys": keys,
+      "data-index": event.index, "data-spans": spansAttribute(spans), "data-body": spansAttribute(body), "data-keys": keys,
       class: `event ${event.side} ${fails ? "raise" : ""}`,
     }, svg("rect", { class: "touch", x: x - this.column / 2, y: 0, width: this.column, height: HEIGHT }),
     this.strokes(event, x, fails ? "raise" : event.phase === "call" ? "call" : "return"));
@@ -148,7 +152,7 @@ export class Picture {
   // Who waits, from each call to its end: who called.
   bars() {
     const { isWsgi } = this.half;
-    const waiting = isWsgi ? "hatch" : "dots";
+    const waiting = isWsgi ? "hatch" : "dots"; // a thread is held, or a coroutine is suspended
     const lanes = [-1, -1];
     return this.half.events.filter((event) => event.phase === "call").flatMap((event) => {
       const end = event.partner ?? this.half.events.length - 1;
@@ -156,7 +160,8 @@ export class Picture {
       if (event.base === "handler") {
         return [this.bar(event, end, INSIDE + 5, waiting), this.bar(event, end, HANDLER + 2, "runs")];
       }
-      if (event.side !== "seam") return [];
+      // What is written to wsgi.errors is not waited for: its end is not told.
+      if (event.side !== "seam" || event.base === "wsgi.errors") return [];
       if (event.direction === "in") return [this.bar(event, end, SERVER_WAITS, waiting)];
       const free = lanes.findIndex((until) => until < event.index);
       const lane = free === -1 ? lanes.length - 1 : free;
@@ -167,18 +172,15 @@ export class Picture {
 
   bar(event, end, y, kind) {
     const [from, to] = [this.x(event.index), this.x(end)];
+    if (kind === "dots") return this.line(from + 3, y + BAR / 2, to, y + BAR / 2, "bar dots");
     const fill = kind === "runs" ? null : `url(#${kind}${this.half.index})`;
     return svg("rect", { class: `bar ${kind}`, x: from, y, width: to - from, height: BAR, fill });
   }
 
   patterns() {
-    const { index } = this.half;
-    const pattern = (id, size, ...children) => svg("pattern", {
-      id: `${id}${index}`, width: size, height: size, patternUnits: "userSpaceOnUse",
-    }, children);
-    return svg("defs", {},
-      pattern("hatch", 5, svg("path", { class: "hatching", d: "M -1 6 L 6 -1 M -1 1 L 1 -1 M 4 6 L 6 4" })),
-      pattern("dots", 6, svg("circle", { class: "dotting", cx: 3, cy: 3.5, r: 1.25 })));
+    return svg("defs", {}, svg("pattern", {
+      id: `hatch${this.half.index}`, width: 5, height: 5, patternUnits: "userSpaceOnUse",
+    }, svg("path", { class: "hatching", d: "M -1 6 L 6 -1 M -1 1 L 1 -1 M 4 6 L 6 4" })));
   }
 
   // --- which bytes an event carries -------------------------------------------------------------
@@ -187,35 +189,35 @@ export class Picture {
     const { half } = this;
     if (event.kind === "bytes") {
       const { offset, bytes } = event.data;
-      if (event.direction === "in") return { spans: [[offset, offset + bytes.size]], keys: null };
-      return { spans: [], keys: keysOfBytes(event) };
+      if (event.direction === "in") return { spans: [[offset, offset + bytes.size]] };
+      return { body: half.wire.out.inBody(offset, offset + bytes.size), keys: this.statusIn(offset, offset + bytes.size) };
     }
-    if (event.kind === "app.call") return { spans: this.claimed("environ", "scope", "headers"), keys: null };
-    if (event.kind === "request") return { spans: this.claimed("request"), keys: null };
+    if (event.kind === "app.call") return { spans: this.claimed("environ", "scope", "headers") };
+    if (event.kind === "request") return { spans: this.claimed("request") };
     if (event.kind === "handler.call") {
       const names = Object.keys(event.data.arguments ?? {});
-      const spans = names.flatMap((name) => half.originOf("request", `path_params.${name}`)?.spans ?? []);
-      return { spans, keys: null };
+      return { spans: names.flatMap((name) => half.originOf("request", `path_params.${name}`)?.spans ?? []) };
     }
     if (event.kind === "wsgi.input.return" || event.kind === "receive.return") {
       const reads = half.all(event.kind);
-      const origin = half.originOf(event.base, reads.indexOf(event));
-      return { spans: origin?.spans ?? [], keys: null };
+      return { spans: half.originOf(event.base, reads.indexOf(event))?.spans };
     }
-    if (event.kind === "body") return { spans: this.claimed("wsgi.input", "receive"), keys: null };
-    if (statusOf(event) !== null) return { spans: [], keys: "status" };
-    if (event.kind === "response") return { spans: [], keys: "status\nbody" };
-    return { spans: [], keys: chunkOf(event) === null ? null : "body" };
+    if (event.kind === "body") return { spans: this.claimed("wsgi.input", "receive") };
+    if (statusOf(event) !== null) return { keys: `status ${statusOf(event).split(" ")[0]}` };
+    if (event.kind === "response") return { keys: `status ${event.data.status}`, body: [[0, Infinity]] };
+    const chunk = half.chunks.find((each) => each.event === event);
+    return chunk?.span ? { body: [chunk.span] } : {};
+  }
+
+  statusIn(start, end) {
+    const { out } = this.half.wire;
+    const part = out.parts.find((each) => each.name === "status" && each.start >= start && each.end <= end);
+    return part ? `status ${out.text(part.start, part.end)}` : null;
   }
 
   claimed(...ofs) {
     return this.half.origins.filter((origin) => ofs.includes(origin.of)).flatMap((origin) => origin.spans);
   }
-}
-
-function keysOfBytes(event) {
-  const names = event.data.parts.map(([name]) => name);
-  return [names.includes("status") ? "status" : "", names.includes("body") ? "body" : ""].filter(Boolean).join("\n");
 }
 
 // StopIteration is how an iterator ends, and cancellation how a wait does.

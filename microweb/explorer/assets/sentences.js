@@ -2,7 +2,8 @@
 //
 // A sentence says only what is so in every exchange of its kind, or what this one has shown.
 
-import { counted, either, bytes, spoken } from "explorer/texts";
+import { ownerOf } from "explorer/source";
+import { bytes, counted, either, spoken } from "explorer/texts";
 import { bytesOf, chunkOf, escaped, isSamePlace, pairsOf, plain, sizeOf, written } from "explorer/trace";
 
 // What there is to say of a step: { text, name, clause }.
@@ -40,8 +41,7 @@ const ON_THE_WIRE = {
 
 function namedBy(half, event) {
   if (event.kind === "bytes") {
-    const isOpaque = event.data.parts.some(([name]) => name === "opaque");
-    return isOpaque ? ["WebSocket frames", "RFC 6455, 5"] : ON_THE_WIRE.bytes;
+    return has(event, "opaque") && !has(event, "status") ? ["WebSocket frames", "RFC 6455, 5"] : ON_THE_WIRE.bytes;
   }
   if (ON_THE_WIRE[event.kind]) return ON_THE_WIRE[event.kind];
   const message = event.data.message?.type;
@@ -51,12 +51,6 @@ function namedBy(half, event) {
 }
 
 // --- phrases ------------------------------------------------------------------------------------
-
-export const appOf = (half) => {
-  const known = ["Flask", "FastAPI", "Starlette", "Django", "Falcon", "Bottle", "Litestar", "microweb"];
-  const found = known.find((name) => half.run.software[name.toLowerCase()]);
-  return found ?? (half.isInstrumented ? "microweb" : null);
-};
 
 // `hello` of `site.<locals>.hello (home.py:12)`.
 export const short = (name) => plain(name).split(" (")[0].split(".").at(-1);
@@ -75,14 +69,22 @@ export function argumentsOf(event) {
   return Object.entries(given).map(([name, value]) => `${name}=${written(value)}`).join(", ");
 }
 
+// A handler with what it is called with.
+export const callOf = (half, event) =>
+  `${short(event.data.handler)}(${[half.isWebSocket ? "ws" : "request", argumentsOf(event)].filter(Boolean).join(", ")})`;
+
 // Who runs something: the task, or the thread.
 export function placeOf(event) {
   const { thread, task } = event?.where ?? {};
-  if (!thread) return either("?", "?");
+  if (!thread) return "?";
   return task
     ? either(`${task}, on the loop of ${thread}`, `${thread} 的事件循环上的 ${task}`)
     : either(`thread ${thread}`, `线程 ${thread}`);
 }
+
+// How many of an event's bytes are of the body, and not of what frames it.
+const bodyIn = (event) => event.data.parts.filter(([name]) => name === "body")
+  .reduce((sum, [, start, end]) => sum + end - start, 0);
 
 const has = (event, ...names) => event.data.parts.some(([name]) => names.includes(name));
 
@@ -95,6 +97,13 @@ function isBegun(half, event) {
       || (each.kind === "send.call" && (type === "http.response.start" || type === "websocket.accept"));
   });
 }
+
+// Whether all of the answer has been handed over before an event.
+const isWhole = (half, event) => half.events.slice(0, event.index).some((each) =>
+  each.kind === "send.call" && each.data.message?.type?.endsWith(".body") && !each.data.message.more_body);
+
+const isAccepted = (half, event) => half.events.slice(0, event.index)
+  .some((each) => each.data.message?.type === "websocket.accept");
 
 // --- the sentences ------------------------------------------------------------------------------
 
@@ -145,14 +154,14 @@ const SENTENCES = {
     `应用读取请求体：${event.data.method}(${argumentsOf(event)})。字节到来之前，它的线程停在这里。`,
   ],
   "wsgi.input.return": (_, { data }) => (sizeOf(data.bytes)
-    ? [`${bytes(sizeOf(data.bytes))} of the body are handed over, and the thread goes on.`,
-      `交来请求体的 ${bytes(sizeOf(data.bytes))}，线程继续。`]
+    ? [`The application is handed ${bytes(sizeOf(data.bytes))} of the body, and the thread goes on.`,
+      `应用得到请求体的 ${bytes(sizeOf(data.bytes))}，线程继续。`]
     : ["No bytes: the body is at its end.", "没有字节：请求体到头了。"]),
   "wsgi.input.raise": (half, event) => [`Reading fails: ${failed(event)}.`, `读取失败：${failed(event)}。`],
-  "wsgi.errors.call": ({ server }) => [
-    `The application writes to the error stream; where that leads is ${server}'s business.`,
-    `应用向错误流写入；写到哪里去是 ${server} 的事。`,
-  ],
+  "wsgi.errors.call": ({ server }, { data }) => (data.method === "flush"
+    ? ["The application flushes the error stream.", "应用刷新错误流。"]
+    : [`The application writes to the error stream; where that leads is ${server}'s business.`,
+      `应用向错误流写入；写到哪里去是 ${server} 的事。`]),
   "wsgi.file_wrapper.call": ({ server }) => [
     `The application hands ${server} an open file, to be sent in the fastest way that it has.`,
     `应用把一个打开的文件交给 ${server}，让它用自己最快的办法发送。`,
@@ -170,7 +179,7 @@ const SENTENCES = {
   ],
   "next.return": (_, { data }) => (sizeOf(data.bytes)
     ? [`A chunk of ${bytes(sizeOf(data.bytes))}.`, `一块，${bytes(sizeOf(data.bytes))}。`]
-    : ["An empty chunk: nothing to send, but a chance to wait.", "一个空块：没有可发送的，只是给了一个等待的机会。"]),
+    : ["An empty chunk: there is nothing to send.", "一个空块：没有可发送的。"]),
   "next.raise": (half, event) => (kindOf(event) === "StopIteration"
     ? ["StopIteration: that was all of the body.", "StopIteration：响应体到此为止。"]
     : escapedTo(half, event)),
@@ -216,7 +225,7 @@ const SENTENCES = {
       `${failed(event)} 向外穿过 ${short(event.data.layer)}。`]
     : [`${failed(event)} comes out of ${short(event.data.layer)}, and becomes an answer there: ${event.data.status}.`,
       `${failed(event)} 从 ${short(event.data.layer)} 出来，在那里变成响应：${event.data.status}。`]),
-  match: (_, { data }) => matched(data),
+  match: (half, { data }) => matched(half, data),
   body: (_, { data }) => (data.bytes === null
     ? ["The form was parsed as it arrived, and is whole.", "表单边到边解析，已经完整。"]
     : [`The body is there as a whole, before the handler is called: ${bytes(sizeOf(data.bytes))}.`,
@@ -238,7 +247,7 @@ const SENTENCES = {
   cut: (_, { data }) => [`Of the rest nothing is shown: ${plain(data.why)}.`, `其余部分没有显示：${plain(data.why)}。`],
 };
 
-const shortened = (text) => (text.length > 160 ? `${text.slice(0, 157)}...` : text);
+export const shortened = (text) => (text.length > 160 ? `${text.slice(0, 159)}…` : text);
 
 function arrived(half, event) {
   const size = bytes(event.data.bytes.size);
@@ -248,17 +257,31 @@ function arrived(half, event) {
       `到达 ${size}：WebSocket 帧，按规定客户端的帧都经过掩码。由 ${half.server} 拆解。`,
     ];
   }
+  if (has(event, "method")) {
+    const line = bytesOf(event.data.bytes).split("\r\n")[0];
+    const [more, zh] = has(event, "unreadable")
+      ? [" What stands after the head is no body that could be told from what follows it.", " 头部之后的内容无法确定到哪里为止。"]
+      : ["", ""];
+    return [
+      `${size} arrive, beginning with "${shortened(line)}". ${half.server} reads them; the application is told what they mean, in the words of its protocol.${more}`,
+      `到达 ${size}，开头是“${shortened(line)}”。由 ${half.server} 读懂它们；应用得到的是用协议的话说出的意思。${zh}`,
+    ];
+  }
   if (has(event, "unreadable")) {
     return [`${size} arrive that are no HTTP/1.1.`, `到达 ${size}，不是 HTTP/1.1。`];
   }
-  if (has(event, "method")) {
-    const line = bytesOf(event.data.bytes).split("\r\n")[0];
-    return [
-      `${size} arrive, beginning with "${shortened(line)}". Only ${half.server} sees them as they are; the application will be told what they mean.`,
-      `到达 ${size}，开头是“${shortened(line)}”。只有 ${half.server} 看到原样的字节；应用只会被告知它们的意思。`,
-    ];
-  }
-  return [`${size} more arrive, of the body.`, `又到达 ${size}，属于请求体。`];
+  if (!has(event, "body", "chunk.size")) return [`${size} more arrive.`, `又到达 ${size}。`];
+  const [body, zh] = ofBody(event, "请求体");
+  return [`${size} more arrive, ${body}.`, `又到达 ${size}，${zh}。`];
+}
+
+// Which of the bytes are of a body, and which only frame it (RFC 9112, 7.1).
+function ofBody(event, chinese) {
+  const body = bodyIn(event);
+  if (body === event.data.bytes.size) return ["of the body", `属于${chinese}`];
+  return body
+    ? [`${bytes(body)} of them of the body, the rest its framing in chunks`, `其中 ${bytes(body)}属于${chinese}，其余是分块的标记`]
+    : ["the end of a body in chunks", `是分块${chinese}的结尾`];
 }
 
 function left(half, event) {
@@ -268,7 +291,9 @@ function left(half, event) {
     return [`${half.server} sends ${size}: frames of a WebSocket.`, `${half.server} 发出 ${size}：WebSocket 帧。`];
   }
   if (!has(event, "status")) {
-    return [`${half.server} sends ${size} more, of the body.`, `${half.server} 又发出 ${size}，属于响应体。`];
+    if (!has(event, "body", "chunk.size")) return [`${half.server} sends ${size} more.`, `${half.server} 又发出 ${size}。`];
+    const [body, zh] = ofBody(event, "响应体");
+    return [`${half.server} sends ${size} more, ${body}.`, `${half.server} 又发出 ${size}，${zh}。`];
   }
   if (/ 100( |$)/.test(line)) {
     return [
@@ -326,6 +351,10 @@ function returned(half, event) {
 }
 
 function escapedTo(half, event) {
+  if (isWhole(half, event)) {
+    return [`${failed(event)} leaves the application. The answer is whole already: ${half.server} can only log it.`,
+      `${failed(event)} 逃出了应用。响应已经完整：${half.server} 只能记入日志。`];
+  }
   return isBegun(half, event)
     ? [`${failed(event)} leaves the application. The answer has begun: ${half.server} can only break it off.`,
       `${failed(event)} 逃出了应用。响应已经开始：${half.server} 只能中断它。`]
@@ -344,8 +373,8 @@ function received(half, { data: { message } }) {
       return message.more_body
         ? [`A message with ${size} of the body; more_body says that there is more.`,
           `一条消息，带来请求体的 ${size}；more_body 表示后面还有。`]
-        : [`A message with ${size} of the body, which are the last: more_body is not set.`,
-          `一条消息，带来请求体的 ${size}，这是最后的：more_body 未设置。`];
+        : [`A message with ${size} of the body, and with that it is complete: more_body is not set.`,
+          `一条消息，带来请求体的 ${size}，至此完整：more_body 未设置。`];
     case "http.disconnect":
       return ["http.disconnect: the client is gone, or the answer was complete.",
         "http.disconnect：客户端走了，或者响应已经完成。"];
@@ -365,7 +394,8 @@ function received(half, { data: { message } }) {
   }
 }
 
-function sent(half, { data: { message } }) {
+function sent(half, event) {
+  const { message } = event.data;
   const size = bytes(sizeOf(message.body));
   switch (message.type) {
     case "http.response.start":
@@ -387,7 +417,16 @@ function sent(half, { data: { message } }) {
       return [`The application sends a message: ${what}. ${half.server} makes a frame of it.`,
         `应用发出一条消息：${what}。${half.server} 把它做成帧。`];
     }
+    case "websocket.http.response.start":
+      return [`The application refuses the WebSocket with an answer of its own: status ${message.status}.`,
+        `应用用自己的响应拒绝了 WebSocket：状态码 ${message.status}。`];
+    case "websocket.http.response.body":
+      return [`The application sends ${size} of that answer's body.`, `应用发出该响应体的 ${size}。`];
     case "websocket.close":
+      if (!isAccepted(half, event)) {
+        return [`The application closes the WebSocket before it was accepted: ${half.server} refuses the handshake, with 403.`,
+          `应用在接受之前就关闭了 WebSocket：${half.server} 用 403 拒绝握手。`];
+      }
       return [`The application closes the WebSocket, with code ${message.code ?? 1000}.`,
         `应用关闭 WebSocket，代码 ${message.code ?? 1000}。`];
     default:
@@ -395,12 +434,12 @@ function sent(half, { data: { message } }) {
   }
 }
 
-function matched(data) {
+function matched(half, data) {
   if (data.route !== null) {
     const params = argumentsOf({ data: { arguments: data.path_params } });
     return params
-      ? [`The router finds the route ${plain(data.route)}, and in the path: ${params}.`,
-        `路由器找到 ${plain(data.route)}，并从路径中取出：${params}。`]
+      ? [`The router finds the route ${plain(data.route)}, and in the path: ${shortened(params)}.`,
+        `路由器找到 ${plain(data.route)}，并从路径中取出：${shortened(params)}。`]
       : [`The router finds the route ${plain(data.route)}.`, `路由器找到 ${plain(data.route)}。`];
   }
   if (data.redirect) {
@@ -408,6 +447,9 @@ function matched(data) {
       `没有路由匹配这个路径，但 ${plain(data.redirect)} 有：让客户端去那里。`];
   }
   if (data.allow?.length) {
+    if (half.isWebSocket) {
+      return ["A route has this path, but not for a WebSocket.", "有路由匹配这个路径，但不是 WebSocket 路由。"];
+    }
     const methods = data.allow.map(plain).join(", ");
     return [`Routes have this path, but not for this method; only for ${methods}.`,
       `有路由匹配这个路径，但不是这个方法；只有 ${methods}。`];
@@ -416,8 +458,10 @@ function matched(data) {
 }
 
 function handled(half, event) {
-  const name = `${short(event.data.handler)}(${argumentsOf(event)})`;
-  const called = [`Your handler is called: ${name}`, `调用你的处理函数：${name}`];
+  const name = shortened(callOf(half, event));
+  const called = ownerOf(half, event) === "yours"
+    ? [`Your handler is called: ${name}`, `调用你的处理函数：${name}`]
+    : [`A handler of the framework's own is called: ${name}`, `调用框架自带的处理函数：${name}`];
   if (half.call && isSamePlace(half.call, event)) {
     return half.isWsgi
       ? [`${called[0]}, right here, in the server's own thread.`, `${called[1]}，就在服务器自己的线程里。`]
@@ -425,6 +469,6 @@ function handled(half, event) {
   }
   const place = placeOf(event);
   return half.isWsgi
-    ? [`${called[0]}, in ${place}; the server's thread waits for it.`, `${called[1]}，在${place}；服务器的线程等着它。`]
-    : [`${called[0]}, in ${place}; the loop goes on meanwhile.`, `${called[1]}，在${place}；其间事件循环继续。`];
+    ? [`${called[0]}, in ${place}; the server's thread waits for it.`, `${called[1]}，在 ${place} 中；服务器的线程等着它。`]
+    : [`${called[0]}, in ${place}; the loop goes on meanwhile.`, `${called[1]}，在 ${place} 中；其间事件循环继续。`];
 }

@@ -9,10 +9,9 @@ const FRAMEWORKS = ["microweb", "flask", "werkzeug", "fastapi", "starlette", "dj
 // What is to be shown below a sentence: whose line it is, where it stands, and its text.
 export function sourceOf(half, event) {
   if (event.side === "wire") return [el("span", { class: "quiet" }, say("no.source"))];
-  const call = event.phase === "return" || event.phase === "raise" ? half.events[event.partner] ?? event : event;
-  const { source } = call;
+  const { source } = callOf(half, event);
   if (!source) return [el("span", { class: "quiet" }, say("unknown.source"))];
-  const whose = whoseIs(call, source);
+  const whose = ownerOf(half, event);
   const place = `${placeOf(source)}:${source.line}`;
   return [
     el("span", { class: `whose ${whose}` }, say(`whose.${whose}`)),
@@ -28,9 +27,17 @@ function placeOf({ file, module }) {
   return names.slice(root === -1 ? -2 : root).join("/");
 }
 
-// A call into the application is the server's; what the application does is the framework's or yours.
-function whoseIs(event, { module }) {
-  if (event.side === "seam" && event.direction === "in") return "server";
+// A return leads to the line that made the call.
+const callOf = (half, event) =>
+  (event.phase === "return" || event.phase === "raise" ? half.events[event.partner] ?? event : event);
+
+// A call into the application is the server's; what the application does is the framework's, a
+// library's, or yours.
+export function ownerOf(half, event) {
+  const call = callOf(half, event);
+  if (call.side === "seam" && call.direction === "in") return "server";
+  const { module = "", file = "" } = call.source ?? {};
   if (module === "microweb.demo" || module.startsWith("microweb.demo.")) return "yours";
-  return FRAMEWORKS.includes(module.split(".")[0]) ? "framework" : "yours";
+  if (FRAMEWORKS.includes(module.split(".")[0])) return "framework";
+  return /[\\/](site-packages|lib[\\/]python3[^\\/]*)[\\/]/i.test(file) ? "library" : "yours";
 }

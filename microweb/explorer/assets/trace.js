@@ -74,14 +74,18 @@ export function pairsOf(headers) {
 export function halvesOf({ records, troubles }) {
   const [header] = records;
   const halves = header.runs.map((run, index) => new Half(run, index, troubles[index] ?? null));
-  for (const record of records.slice(1)) {
-    const half = halves[record.run];
-    if (record.exchange === null) half.beside.push(record);
-    else if (record.record === "event") half.events.push(record);
-    else if (record.record === "provenance") half.origins.push(...record.origins);
-  }
+  for (const record of records.slice(1)) halves[record.run].take(record);
   for (const half of halves) half.finish();
+  nameApart(halves);
   return halves;
+}
+
+// A half goes by its protocol; where that does not tell them apart, by its server or target too.
+function nameApart(halves) {
+  const protocol = ({ run }) => run.protocol.toUpperCase();
+  const ways = [protocol, (half) => `${protocol(half)}, ${half.server}`, (half) => `${protocol(half)}, ${half.run.target}`];
+  const tells = ways.find((way) => new Set(halves.map(way)).size === halves.length) ?? protocol;
+  for (const half of halves) half.name = tells(half);
 }
 
 class Half {
@@ -91,9 +95,22 @@ class Half {
     this.trouble = trouble;
     this.events = [];
     this.origins = [];
+    this.exchange = null; // the request that is looked at: the first that was seen
+    this.others = new Set(); // and those that are not, if there were more
     this.beside = []; // what belongs to no request, as the lifespan
     this.isWsgi = run.protocol === "wsgi";
     this.server = run.server.split(" ")[0];
+  }
+
+  take(record) {
+    if (record.exchange === null) {
+      this.beside.push(record);
+      return;
+    }
+    this.exchange ??= record.exchange;
+    if (record.exchange !== this.exchange) this.others.add(record.exchange);
+    else if (record.record === "event") this.events.push(record);
+    else if (record.record === "provenance") this.origins.push(...record.origins);
   }
 
   finish() {
@@ -110,6 +127,11 @@ class Half {
     this.native = this.call?.data.environ ?? this.call?.data.scope ?? {};
     this.isInstrumented = this.events.some((event) => event.side === "framework");
     this.origin = new Map(this.origins.map((each) => [`${each.of}|${each.key}`, each]));
+    this.framework = Object.keys(this.run.software).find((name) => name !== "python") ?? this.run.target;
+    this.isWebSocket = this.native.type === "websocket";
+    this.isCut = this.first("cut") !== null;
+    this.answer = this.answered();
+    this.chunks = this.handedOver();
   }
 
   first(...kinds) {
@@ -125,12 +147,27 @@ class Half {
     return this.origin.get(`${of}|${key}`) ?? null;
   }
 
-  // What the application has answered, at the seam: the last status, its headers and its chunks.
-  get answer() {
-    const starts = this.events.filter((event) => statusOf(event) !== null);
-    const start = starts.at(-1) ?? null;
+  // What the application has answered, at the seam: its last status, if it says one, and headers.
+  answered() {
+    const start = this.events.findLast((event) => statusOf(event) !== null
+      || event.data.message?.type === "websocket.accept") ?? null;
     const data = start?.data.message ?? start?.data;
     return { start, status: start && statusOf(start), headers: pairsOf(data?.headers) };
+  }
+
+  // What it has handed over of the body, each with where in the body that stands.
+  handedOver() {
+    let at = 0;
+    return this.events.filter((event) => chunkOf(event) !== null).map((event) => {
+      const chunk = chunkOf(event);
+      const span = [at, at += sizeOf(chunk)];
+      return { event, chunk, span: this.isWebSocket ? null : span };
+    });
+  }
+
+  // The body as it was handed over, as far as it was kept.
+  get body() {
+    return this.chunks.map(({ chunk }) => bytesOf(chunk)).join("");
   }
 }
 
@@ -217,6 +254,24 @@ class Way {
       found += piece.text.slice(Math.max(start - piece.start, 0), end - piece.start);
     }
     return found;
+  }
+
+  // Where in the body, which may be in chunks, the bytes of a range stand.
+  inBody(start, end) {
+    const found = [];
+    let at = 0;
+    for (const part of this.parts) {
+      if (part.name !== "body") continue;
+      const [from, to] = [Math.max(start, part.start), Math.min(end, part.end)];
+      if (from < to) found.push([at + from - part.start, at + to - part.start]);
+      at += part.end - part.start;
+    }
+    return found;
+  }
+
+  // How many bytes the parts of a name have.
+  sizeOf(name) {
+    return this.parts.filter((part) => part.name === name).reduce((sum, part) => sum + part.end - part.start, 0);
   }
 
   // The same bytes in the other half's way: in the part of the same key, if they are the same there.
