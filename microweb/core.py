@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from .middleware import compose
 from .model.errors import HTTPException
-from .model.problems import error_answer
+from .model.problems import bare_answer, error_answer
 from .model.request import Request
 from .model.response import Response, describe, redirect_to_path, response_for, to_response
 from .model.types import Adapt, Call, CallNext, ExceptionHandler, Handler
@@ -203,7 +203,10 @@ class Core:
             return Response(b"", 204, headers)
         if miss.redirect is not None:
             return redirect_to_path(request, miss.redirect)
-        return self._refused(request, HTTPException(404))
+        if self.app.exception_handlers:
+            raise HTTPException(404)
+        answer = bare_answer(request, 404)
+        return answer.copy() if self.app.layers else answer
 
     def _refused(self, request: Request, error: HTTPException) -> Response:
         # Raised only where an exception handler may want it: that is a fifth of a 404's cost.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from .model.response import describe
@@ -68,9 +69,12 @@ class Miss:
 
     __slots__ = ("allow", "redirect")
 
-    def __init__(self, allow: set[str], redirect: str | None = None) -> None:
+    def __init__(self, allow: AbstractSet[str], redirect: str | None = None) -> None:
         self.allow = allow
         self.redirect = redirect
+
+
+NOTHING = Miss(frozenset())  # neither here nor anywhere near
 
 
 class Router:
@@ -249,13 +253,17 @@ class Router:
             route = methods.get(method)
             if route is not None:
                 return route, {}
-        route, found = self._tree.walk(path.split("/"), method)
+        segments = path.split("/")
+        if not self._tree.may_lead(segments):
+            return None, NOTHING
+        route, found = self._tree.walk(segments, method)
         if route is not None:
             names = route.parameter_names
             if len(names) == 1:  # most have one; this is five times as fast as zip
                 return route, {names[0]: found[0]}
             return route, dict(zip(names, found, strict=True))
-        return None, Miss(found, None if found else self._with_other_slash(path))
+        redirect = None if found else self._with_other_slash(path)
+        return None, Miss(found, redirect) if found or redirect else NOTHING
 
     def methods(self) -> set[str]:
         """Every method that some route takes: the answer to `OPTIONS *`."""
@@ -374,6 +382,12 @@ class _Node:
         self.edges.append(edge)
         self.edges.sort(key=lambda edge: edge.rank, reverse=True)
         return edge
+
+    def may_lead(self, segments: list[str]) -> bool:
+        """Whether a path, with or without a slash at its end, gets beyond its first segment."""
+        if self.edges or self.paths or len(segments) < 2:
+            return True
+        return segments[1] in self.literals
 
     def walk(self, segments: list[str], method: str) -> tuple[Route | None, Any]:
         """The most preferred route for a path that takes the method, and its parameters.

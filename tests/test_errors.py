@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microweb import App, HTTPException, Request, Response
+from microweb.model import problems
 from microweb.model.error_page import error_page
 from microweb.model.problems import error_answer
 from microweb.testing import TestClient
@@ -485,3 +486,42 @@ def test_an_http_exception_shows_what_it_is(make: Maker) -> None:
     error = make()
     assert str(error) == f"404 {error.detail}"
     assert repr(error) == f"HTTPException(404, {error.detail!r})"
+
+
+# --- a 404, which is made once and shared -----------------------------------------------------
+
+
+def test_a_404_is_the_same_again_in_every_form(connect: Connect) -> None:
+    client = connect(App())
+    for _ in range(3):
+        for accept, content_type in [("*/*", TEXT), (BROWSER, HTML), ("application/json", PROBLEM)]:
+            answer = client.get("/nowhere", headers={"accept": accept})
+            assert (answer.status_code, answer.headers["content-type"]) == (404, content_type)
+            assert answer.headers["vary"] == "accept"
+            assert answer.headers["content-length"] == str(len(answer.content))
+
+
+def test_what_a_layer_does_to_a_404_is_not_done_to_the_next(connect: Connect) -> None:
+    app = App()
+
+    @app.middleware
+    def layer(request: Request) -> Generator[None, Response, None]:
+        response = yield
+        response.headers.add("x-path", request.path)
+        response.body += request.path.encode()
+
+    client = connect(app)
+    for path in ("/one", "/two"):
+        answer = client.get(path)
+        assert answer.headers["x-path"] == path
+        assert answer.text == f"Not Found{path}"
+
+
+def test_what_clients_write_into_accept_does_not_pile_up(connect: Connect) -> None:
+    client = connect(App())
+    for number in range(3 * problems.MOST_MADE):
+        assert client.get("/", headers={"accept": f"text/plain;v={number}"}).status_code == 404
+    assert len(problems._made) <= problems.MOST_MADE
+    long = "text/html," + "a/b," * problems.USUAL_LENGTH
+    assert client.get("/", headers={"accept": long}).headers["content-type"] == HTML
+    assert all(len(accept or "") <= problems.USUAL_LENGTH for _, accept in problems._made)

@@ -92,6 +92,8 @@ class WSGIRequest(Request):
 
     async def _receive_body(self) -> bytes:
         self._at_once = LARGE_BLOCK
+        if self.visit is None:  # not by `call_plain`, whose await is felt in a small request
+            return self._read_body()
         return await self.call_plain(self._read_body)
 
     async def receive_piece(self) -> bytes:

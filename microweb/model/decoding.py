@@ -73,7 +73,13 @@ def decode_json(text: str) -> Any:
     """
     if text.count("[") + text.count("{") > DEEPEST_JSON and _depth(text) > DEEPEST_JSON:
         raise ValueError(f"more than {DEEPEST_JSON} levels")
-    return _decode(text)
+    try:
+        value, end = _decoder.raw_decode(text)
+    except json.JSONDecodeError:
+        end = -1
+    # With blanks around it, or not at all: `decode` looks for blanks twice, a third of the time
+    # that a small text takes.
+    return value if end == len(text) else _decoder.decode(text)
 
 
 def _depth(text: str) -> int:
@@ -96,4 +102,4 @@ _ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2})++")
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NO_BRACKETS = re.compile(r"[^][{}]+")
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
-_decode = json.JSONDecoder(parse_constant=_not_json, parse_float=_finite).decode
+_decoder = json.JSONDecoder(parse_constant=_not_json, parse_float=_finite)

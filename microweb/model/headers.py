@@ -136,13 +136,15 @@ class Headers(RequestHeaders, MutableMapping[str, str]):
 
     def __add__(self, more: Headers) -> Headers:
         """Headers of their own: these, and `more` after them."""
-        both = Headers.__new__(Headers)  # what is checked already is not checked again
-        both._pairs = self._pairs + more._pairs
+        both = self.copy()
+        both._pairs += more._pairs
         return both
 
     def copy(self) -> Headers:
         """An independent copy."""
-        return self + Headers()
+        twin = Headers.__new__(Headers)  # what is checked already is not checked again
+        twin._pairs = self._pairs.copy()
+        return twin
 
 
 def _joined(name: str, values: list[str]) -> str:

@@ -29,6 +29,29 @@ def error_answer(request: Request, error: HTTPException) -> Response:
     return response
 
 
+def bare_answer(request: Request, status: int) -> Response:
+    """`error_answer` of a status alone, made once for all who ask for the same form, and shared.
+
+    A 404 is what scanners get, by the thousand: it costs a tenth of one that is written anew.
+    Whoever may change it copies it first, as layers do.
+    """
+    accept = request.header("accept")
+    # Nothing that a client writes at length is kept.
+    if accept is not None and len(accept) > USUAL_LENGTH:
+        return error_answer(request, HTTPException(status))
+    made = _made.get((status, accept))
+    if made is None:
+        if len(_made) >= MOST_MADE:
+            _made.clear()
+        made = _made[status, accept] = error_answer(request, HTTPException(status))
+    return made
+
+
+USUAL_LENGTH = 500  # characters of an Accept; those of browsers have about 140
+MOST_MADE = 200
+_made: dict[tuple[int, str | None], Response] = {}
+
+
 def preferred_form(request: Request) -> str:
     """The one of `FORMS` that Accept prefers; a client that takes none of them gets text."""
     return request.prefers(*FORMS) or "text/plain"

@@ -293,10 +293,12 @@ def redirect_to_path(request: Request, path: str) -> RedirectResponse:
 
 def encode_json(value: Any) -> bytes:
     """JSON in UTF-8; a lone surrogate, which UTF-8 cannot hold, stays escaped."""
-    text = _encode_json(value)
     try:
-        return text.encode()
-    except UnicodeEncodeError:
+        # Joined here, and not by JSONEncoder.encode, which makes such an encoder for each value:
+        # that saves half of the time that a small dict takes.
+        return "".join(_encode_parts(value, 0)).encode()
+    except (UnicodeEncodeError, RecursionError):
+        # The one that looks for circles says what is wrong, and escapes what UTF-8 cannot hold.
         return json.dumps(value, default=_json_default, allow_nan=False).encode()
 
 
@@ -403,6 +405,19 @@ def _json_default(value: Any) -> Any:
     raise TypeError(f"{_kind(value)} is not JSON; make it a dict, a list, a str or a number first")
 
 
-_encode_json = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_default
-).encode
+def _parts_encoder() -> Callable[[Any, int], Iterable[str]]:
+    """What CPython's JSONEncoder has inside, without its search for circles, if it is there."""
+    encoder = json.JSONEncoder(
+        ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_default
+    )
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return lambda value, _level: encoder.iterencode(value)
+    escape = json.encoder.encode_basestring
+    parts: Callable[[Any, int], Iterable[str]] = make(
+        None, _json_default, escape, None, ":", ",", False, False, False
+    )
+    return parts
+
+
+_encode_parts = _parts_encoder()

@@ -1,4 +1,4 @@
-"""The command: `python -m tests.benchmarks [streams] [bodies] [memory] [servers] [recording]`."""
+"""The command: `python -m tests.benchmarks [NAME ...]`, with names of BENCHMARKS."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import bodies, memory, recording, servers, streams
+from . import bodies, crossings, endtoend, memory, overhead, recording, servers, start, streams
 
 BENCHMARKS = {
+    "overhead": overhead.run,
+    "crossings": crossings.run,
+    "endtoend": endtoend.run,
+    "start": start.run,
     "streams": streams.run,
     "bodies": bodies.run,
     "memory": memory.run,

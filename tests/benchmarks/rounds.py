@@ -51,6 +51,6 @@ def _print_table(
         if contender.at_most is not None:
             met = met and ratio <= contender.at_most
             verdict = "met" if ratio <= contender.at_most else "missed"
-            line += f"   goal: at most {contender.at_most}, {verdict}"
+            line += f"   goal: at most {contender.at_most:.2f}, {verdict}"
         print(line, flush=True)
     return met

@@ -78,7 +78,7 @@ def run(folder: Path) -> bool:
                     Contender(
                         entry.name,
                         partial(_check, port, request),
-                        partial(_measure, port, request, clients),
+                        partial(measure, port, request, clients),
                         entry.at_most,
                     )
                     for entry, port in zip(entries, ports, strict=True)
@@ -96,7 +96,7 @@ def _check(port: int, request: bytes) -> None:
     client.close()
 
 
-def _measure(port: int, request: bytes, clients: int) -> float:
+def measure(port: int, request: bytes, clients: int) -> float:
     """Microseconds a request: of one client's, or of several that share them."""
 
     def visit(_: int) -> None:

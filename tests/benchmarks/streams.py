@@ -1,4 +1,4 @@
-"""What one chunk of a streamed response costs under ASGI: microweb and Starlette."""
+"""What one chunk of a streamed response costs: microweb beside Starlette, and beside Flask."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from time import perf_counter
 from typing import Any
 
 from ..transfers import download
+from .calls import Ask, Exchange, wsgi_answer
 from .rounds import Contender, compare
 from .served import site_served
-from .sites import CHUNK, micro, star
+from .sites import CHUNK, micro, star, werk
 
 ROUNDS = 15
 COUNT = 2000
@@ -22,7 +23,7 @@ GOALS = {"plain": 0.4, "async": 1.0}
 
 def run(folder: Path) -> bool:
     """Print the tables; whether all goals are met."""
-    return all([_in_process(), _under_uvicorn(folder)])
+    return all([_in_process(), _through_wsgi(), _under_uvicorn(folder)])
 
 
 def _in_process() -> bool:
@@ -38,6 +39,28 @@ def _in_process() -> bool:
             title = f"one chunk of 1 KiB of a generator, {form}; called as uvicorn calls"
             met &= compare(title, "us", contenders, ROUNDS)
     return met
+
+
+def _through_wsgi() -> bool:
+    def contender(name: str, app: Any, form: str) -> Contender:
+        ask = Ask("GET", FORMS[form])
+
+        def check() -> None:
+            assert wsgi_answer(app, ask) == (200, CHUNK * COUNT)
+
+        def measure() -> float:
+            started = perf_counter()
+            wsgi_answer(app, ask)
+            return (perf_counter() - started) / COUNT * 1e6
+
+        return Contender(name, check, measure)
+
+    contenders = [
+        contender("microweb, async", micro.wsgi, "async"),  # Flask cannot stream one
+        contender("microweb, plain", micro.wsgi, "plain"),
+        contender("Flask, plain", werk.wsgi, "plain"),
+    ]
+    return compare("one chunk of 1 KiB of a generator, through WSGI", "us", contenders, ROUNDS)
 
 
 def _turns() -> tuple[Any, Any]:
@@ -96,13 +119,13 @@ def _under_uvicorn(folder: Path) -> bool:
 
 
 def _calls(runner: asyncio.Runner, app: Any, path: str) -> tuple[Any, Any]:
+    ask = Ask("GET", path)
+
     def check() -> None:
-        exchange = Exchange(path)
-        runner.run(exchange.call(app))
-        assert exchange.body == CHUNK * COUNT
+        assert runner.run(Exchange(ask).call(app)) == (200, CHUNK * COUNT)
 
     def measure() -> float:
-        exchange = Exchange(path)
+        exchange = Exchange(ask)
         started = perf_counter()
         runner.run(exchange.call(app))
         return (perf_counter() - started) / COUNT * 1e6
@@ -123,53 +146,3 @@ def _downloads(port: int, path: str) -> tuple[Any, Any]:
         return (perf_counter() - started) / COUNT * 1e6
 
     return check, measure
-
-
-class Exchange:
-    """One request as uvicorn makes it, with a transport that is never full."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.chunks: list[bytes] = []
-        self._whole = asyncio.Event()
-        self._asked = False
-
-    @property
-    def body(self) -> bytes:
-        """The body that was sent."""
-        return b"".join(self.chunks)
-
-    async def call(self, app: Any) -> None:
-        """Have the application answer."""
-        await app(self._scope(), self._receive, self._send)
-
-    def _scope(self) -> dict[str, Any]:
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},  # as uvicorn has it
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "http",
-            "path": self.path,
-            "raw_path": self.path.encode(),
-            "query_string": b"",
-            "root_path": "",
-            "headers": [(b"host", b"127.0.0.1"), (b"accept", b"*/*")],
-            "client": ("127.0.0.1", 50000),
-            "server": ("127.0.0.1", 8000),
-            "state": {},
-        }
-
-    async def _receive(self) -> dict[str, Any]:
-        if not self._asked:
-            self._asked = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        await self._whole.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: dict[str, Any]) -> None:
-        # Like uvicorn's, it does not give way to others while the transport takes more.
-        if message["type"] == "http.response.body":
-            self.chunks.append(message.get("body", b""))
-            if not message.get("more_body", False):
-                self._whole.set()
