@@ -21,7 +21,7 @@ from microweb.explorer.scenarios import OF_ANY, OF_DEMO
 from microweb.trace import Trouble
 from microweb.tracing.format import KINDS, Event, Run, Trace, load
 
-from .servers import HOST, PATIENCE, Server, launched, serving, until
+from .servers import HOST, PATIENCE, Server, is_written, launched, serving, until
 
 EXPLORE = "microweb explore"
 TROUBLED = "tests.troubled_app:app"
@@ -420,6 +420,16 @@ def test_what_is_wrong_with_a_command_is_said(words: list[str], why: str) -> Non
     result = CliRunner().invoke(main, ["explore", "--no-open", "--port", "0", *words])
     assert result.exit_code in (1, 2)
     assert why in result.output
+
+
+def test_the_page_is_opened_in_the_users_own_browser(tmp_path: Path) -> None:
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o755)
+    environment = {"BROWSER": f"{browser} %s"}
+    with serving(EXPLORE, TROUBLED, tmp_path, ["--wsgi", "--open"], environment) as server:
+        until("it is opened", lambda: is_written(opened), server.log)
+        assert opened.read_text() == f"{server.url}\n"
 
 
 def test_a_port_that_is_taken_is_said() -> None:

@@ -60,8 +60,8 @@ async def _explore(
             _say(f"microweb explorer running on {url} ; Ctrl+C stops it, and the servers")
             if not ipaddress.ip_address(host).is_loopback:
                 _say("Whoever can reach this address can send requests to the application.")
-            if opens:
-                await asyncio.to_thread(_open, url)
+            if opens:  # in a thread: some browsers return only when they are closed
+                loop.run_in_executor(None, _open, url)
             with stop_signals(server.stop):
                 await server.run()
 

@@ -24,7 +24,9 @@ From there to the picture:
 
 - `anatomy`: which bytes of a connection mean what
 - `joining`: bytes and calls, put together into exchanges
+- `source_lines`: the text of the lines that ran
 - `sent`, `provenance`: which bytes of the wire each value came from
 - `format`: the trace, lines of JSON, and what each of them means
-- `steps`, `terminal`: what a trace tells, step by step, and the picture of it
+- `steps`, `terminal`: what a trace tells, step by step, and the picture of it in a terminal;
+  the page that shows one is microweb.explorer
 """
