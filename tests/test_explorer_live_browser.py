@@ -131,6 +131,24 @@ def test_a_ready_request_is_sent_drawn_and_stepped_through(
     page.screenshot(path=screenshots / f"{scenario}.png", full_page=True)
 
 
+def test_a_message_is_followed_through_its_masked_frame(page: Page, explorer: Server) -> None:
+    page.goto(explorer.url)
+    choose(page, "websocket")
+    row_ = page.locator(".band.seam [data-half='1'] tr", has_text="websocket.receive").first
+    row_.hover()
+    assert "Is anybody here?" in row_.inner_text()
+    wire = page.locator(".band.wire [data-half='1'] pre").first.locator(".lit")
+    assert wire.count() == 1
+    assert len(wire.get_attribute("data-spans") or "") > 3
+    sent = page.locator(".band.seam [data-half='1'] tr", has_text="websocket.send").last
+    assert "Is anybody here?" in sent.inner_text()
+    sent.hover()
+    lit = page.locator(".band.wire [data-half='1'] pre").nth(1).locator(".lit").all_inner_texts()
+    assert len(lit) == 1
+    assert '"text":"Is anybody here?"' in lit[0]
+    assert page.locator(".half.asgi .lit").count() >= 2
+
+
 # --- the form ---------------------------------------------------------------------------------
 
 

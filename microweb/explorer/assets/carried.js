@@ -96,11 +96,34 @@ class Cell {
       const key = part.name === "status" ? `status ${text}` : part.of ? `field ${part.of}` : null;
       const isGiven = { status: text === status, phrase: text.length > 0 && this.gave(text), body: this.half.call !== null }[part.name]
         ?? (part.of !== "" && isOwn);
+      if (part.name === "opaque") {
+        nodes.push(...this.framed(part.start, Math.min(part.end, MOST_BYTES)));
+        at = Math.min(part.end, MOST_BYTES);
+        return;
+      }
       const body = spansAttribute(part.name === "body" ? way.inBody(part.start, part.end) : []);
       nodes.push(el("span", { "data-keys": key, "data-body": body, class: isGiven ? null : "kept" }, shown(text)));
       at = Math.min(part.end, MOST_BYTES);
     });
     nodes.push(el("span", { class: "kept" }, shown(way.text(at, Math.min(way.size, MOST_BYTES)))));
+    return nodes;
+  }
+
+  // The frames of a WebSocket: dark is what the application has sent in them.
+  framed(start, end) {
+    const nodes = [];
+    let at = start;
+    const upTo = (to, attributes) => {
+      if (to > at) nodes.push(el("span", attributes, shown(this.half.wire.out.text(at, to))));
+      at = Math.max(at, to);
+    };
+    this.half.messages.out.forEach(({ spans }, index) => {
+      for (const [from, to] of spans) {
+        upTo(Math.min(from, end), { class: "kept" });
+        upTo(Math.min(to, end), { "data-keys": `message ${index}` });
+      }
+    });
+    upTo(end, { class: "kept" });
     return nodes;
   }
 
@@ -184,9 +207,9 @@ class Cell {
   }
 
   chunks() {
-    const rows = this.half.chunks.map(({ event, chunk, span }) => {
+    const rows = this.half.chunks.map(({ event, chunk, body, keys }) => {
       const name = event.base === "send" ? plain(event.data.message.type) : `${event.base}()`;
-      return this.row(name, written(chunk), { body: span ? [span] : [] });
+      return this.row(name, written(chunk), { body, keys });
     });
     return rows.length ? [el("h4", {}, say("chunks")), this.table(few(rows))] : null;
   }

@@ -190,7 +190,7 @@ export class Picture {
     if (event.kind === "bytes") {
       const { offset, bytes } = event.data;
       if (event.direction === "in") return { spans: [[offset, offset + bytes.size]] };
-      return { body: half.wire.out.inBody(offset, offset + bytes.size), keys: this.statusIn(offset, offset + bytes.size) };
+      return { body: half.wire.out.inBody(offset, offset + bytes.size), keys: this.keysIn(offset, offset + bytes.size) };
     }
     if (event.kind === "app.call") return { spans: this.claimed("environ", "scope", "headers") };
     if (event.kind === "request") return { spans: this.claimed("request") };
@@ -205,14 +205,18 @@ export class Picture {
     if (event.kind === "body") return { spans: this.claimed("wsgi.input", "receive") };
     if (statusOf(event) !== null) return { keys: `status ${statusOf(event).split(" ")[0]}` };
     if (event.kind === "response") return { keys: `status ${event.data.status}`, body: [[0, Infinity]] };
-    const chunk = half.chunks.find((each) => each.event === event);
-    return chunk?.span ? { body: [chunk.span] } : {};
+    return half.chunks.find((each) => each.event === event) ?? {};
   }
 
-  statusIn(start, end) {
-    const { out } = this.half.wire;
-    const part = out.parts.find((each) => each.name === "status" && each.start >= start && each.end <= end);
-    return part ? `status ${out.text(part.start, part.end)}` : null;
+  // What else of the answer stands in a range of the wire: a status, messages of a WebSocket.
+  keysIn(start, end) {
+    const { wire: { out }, messages } = this.half;
+    const parts = out.parts.filter((each) => each.name === "status" && each.start >= start && each.end <= end);
+    const keys = parts.map((part) => `status ${out.text(part.start, part.end)}`);
+    messages.out.forEach(({ spans }, index) => {
+      if (spans.some(([from, to]) => from < end && start < to)) keys.push(`message ${index}`);
+    });
+    return keys.join("\n") || null;
   }
 
   claimed(...ofs) {

@@ -3,6 +3,8 @@
 // A half is one run: its events are its steps, and a call knows the event that ends it, and the
 // other way round. What was sent on the wire is put together again, with the parts that it has.
 
+import { bytesOfMessage, messagesOf } from "explorer/frames";
+
 // --- values -------------------------------------------------------------------------------------
 
 // The bytes that a recorded value holds, each as the character of its number; "" if it holds none.
@@ -126,6 +128,8 @@ class Half {
     this.call = this.first("app.call");
     this.native = this.call?.data.environ ?? this.call?.data.scope ?? {};
     this.isInstrumented = this.events.some((event) => event.side === "framework");
+    this.messages = { in: messagesOf(this.wire.in), out: messagesOf(this.wire.out) };
+    this.origins.push(...this.unmasked());
     this.origin = new Map(this.origins.map((each) => [`${each.of}|${each.key}`, each]));
     this.framework = Object.keys(this.run.software).find((name) => name !== "python") ?? this.run.target;
     this.isWebSocket = this.native.type === "websocket";
@@ -155,13 +159,27 @@ class Half {
     return { start, status: start && statusOf(start), headers: pairsOf(data?.headers) };
   }
 
+  // Where the messages came from that the application was given: the payload of which frames.
+  unmasked() {
+    const reads = this.all("receive.return");
+    const given = reads.filter((event) => event.data.message?.type === "websocket.receive");
+    return given.flatMap((event, index) => {
+      const message = this.messages.in[index];
+      const isSame = message !== undefined && message.data === bytesOfMessage(event.data.message);
+      return isSame ? [{ of: "receive", key: reads.indexOf(event), from: "wire", spans: message.spans, how: "" }] : [];
+    });
+  }
+
   // What it has handed over of the body, each with where in the body that stands.
   handedOver() {
     let at = 0;
-    return this.events.filter((event) => chunkOf(event) !== null).map((event) => {
+    return this.events.filter((event) => chunkOf(event) !== null).map((event, index) => {
       const chunk = chunkOf(event);
-      const span = [at, at += sizeOf(chunk)];
-      return { event, chunk, span: this.isWebSocket ? null : span };
+      if (this.isWebSocket) {
+        const isSame = this.messages.out[index]?.data === bytesOfMessage(event.data.message);
+        return { event, chunk, body: [], keys: isSame ? `message ${index}` : null };
+      }
+      return { event, chunk, body: [[at, at += sizeOf(chunk)]], keys: null };
     });
   }
 
