@@ -57,7 +57,8 @@ async def _explore(
             site = site_of(halves, scenarios, settings.host)
             server = ASGIServer(site.asgi, settings, socket)
             url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-            _say(f"microweb explorer running on {url} ; Ctrl+C stops it, and the servers")
+            _say(f"microweb explorer running on {url}")
+            _say("Ctrl+C stops it, and the servers.")
             if not ipaddress.ip_address(host).is_loopback:
                 _say("Whoever can reach this address can send requests to the application.")
             if opens:  # in a thread: some browsers return only when they are closed

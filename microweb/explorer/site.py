@@ -73,9 +73,9 @@ def _only_its_own_page(request: Request) -> Iterator[None]:
     if request.method not in ("GET", "HEAD"):
         origin = request.headers.get("origin")
         if origin != f"http://{request.headers.get('host')}":
+            came = "has no Origin" if origin is None else f"came from {origin!r}"
             raise HTTPException(
-                403,
-                f"Only the explorer's own page may send requests; this came from {origin!r}.",
+                403, f"Only the explorer's own page may send requests; this one {came}."
             )
     yield
 
