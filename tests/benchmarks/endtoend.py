@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -18,7 +19,12 @@ from .servers import CLIENTS, KEPT, measure
 
 ROUNDS = 11
 SECONDS = 2  # of a round of wrk
-SERVERS = {"gunicorn gthread": "wsgi", "uvicorn": "asgi"}
+# What is written, the kind of server, its options, and the door.
+SERVERS = [
+    ("gunicorn's threads", "gunicorn gthread", (), "wsgi"),
+    ("uvicorn, on h11", "uvicorn", ("--http", "h11"), "asgi"),
+    ("uvicorn, on httptools", "uvicorn", ("--http", "httptools"), "asgi"),
+]
 
 
 def run(folder: Path) -> bool:
@@ -27,12 +33,14 @@ def run(folder: Path) -> bool:
     name = "wrk" if shutil.which("wrk") else "a client in Python, itself the slower side"
     print(f"\nload by {name}, {CLIENTS} connections; 1 / 0.95 of the time is 0.95 of the speed")
     met = True
-    for kind, door in SERVERS.items():
+    for where, kind, options, door in SERVERS:
+        if "httptools" in options and not find_spec("httptools"):
+            continue
         with ExitStack() as stack:
             contenders = [
                 _contender(
                     title,
-                    stack.enter_context(site_served(kind, f"{site}:{door}", folder)).port,
+                    stack.enter_context(site_served(kind, f"{site}:{door}", folder, options)).port,
                     load,
                     goal,
                 )
@@ -41,7 +49,7 @@ def run(folder: Path) -> bool:
                     ("no framework", "text", None),
                 ]
             ]
-            met &= compare(f"a request of text, under {kind}", "us", contenders, ROUNDS)
+            met &= compare(f"a request of text, under {where}", "us", contenders, ROUNDS)
     return met
 
 

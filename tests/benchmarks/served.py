@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,12 +19,14 @@ def prepare(folder: Path) -> None:
 
 
 @contextmanager
-def site_served(kind: str, target: str, folder: Path) -> Iterator[Server]:
+def site_served(
+    kind: str, target: str, folder: Path, options: Sequence[str] = ()
+) -> Iterator[Server]:
     """`target` ("micro:asgi") of the sites, in a folder that is prepared."""
     environment = {
         "BENCHMARK_FILE": str(folder / "large.bin"),
         "TMPDIR": str(folder / "temporary"),
     }
     site = f"tests.benchmarks.sites.{target}"
-    with serving(kind, site, folder, QUIET.get(kind, ()), environment) as server:
+    with serving(kind, site, folder, [*QUIET.get(kind, ()), *options], environment) as server:
         yield server
