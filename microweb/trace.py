@@ -121,14 +121,28 @@ def software_of(app: Any) -> dict[str, str]:
 # --- recording --------------------------------------------------------------------------------
 
 
+TROUBLES = {
+    "cut": "The answer of {server} was cut short{why}.",
+    "late": "{server} had not answered in full when the time was up: see --timeout.",
+    "refused": "{server} took no connection{why}.",
+    "hung": "The application has not come to an end: {server} is stopped, and started again"
+    " for the next request.",
+    "down": "{server} did not start{why}",
+}
+
+
 class Trouble(NamedTuple):
     """What went wrong, beside what the application was seen to do."""
 
-    sentence: str
+    kind: str  # one of TROUBLES
+    server: str
+    why: str
     log: str  # what the server has written
 
     def __str__(self) -> str:
-        return f"{self.sentence} It says:\n\n{self.log}"
+        why = f": {self.why}" if self.why else ""
+        told = TROUBLES[self.kind].format(server=self.server, why=why)
+        return f"{told} It says:\n\n{self.log}"
 
 
 class Taken(NamedTuple):
@@ -166,17 +180,8 @@ async def _record(plans: Sequence[Plan], asked: Asked, timeout: float) -> list[T
     return [task.result() for task in tasks]
 
 
-ENDS = {
-    "cut": "The answer of {server} was cut short{why}.",
-    "late": "{server} had not answered in full when the time was up: see --timeout.",
-    "refused": "{server} took no connection{why}.",
-}
-
-
 def trouble(plan: Plan, answer: Answer, log: str) -> Trouble | None:
     """What the trace itself does not tell; None where all is well."""
-    sentence = ENDS.get(answer.ended, "")
-    if not sentence:
+    if answer.ended not in TROUBLES:
         return None
-    told = sentence.format(server=plan.server, why=f": {answer.why}" if answer.why else "")
-    return Trouble(told, log.strip())
+    return Trouble(answer.ended, plan.server, answer.why, log.strip())

@@ -18,8 +18,9 @@ from click.testing import CliRunner
 from microweb.cli import main
 from microweb.explorer.page import ASSETS, MOST_EVENTS, page_of, recording_of
 from microweb.explorer.scenarios import OF_ANY, OF_DEMO
-from microweb.trace import Trouble
+from microweb.trace import TROUBLES, Trouble
 from microweb.tracing.format import KINDS, Event, Run, Trace, load
+from microweb.tracing.servers import USUAL
 
 from .servers import HOST, PATIENCE, Server, is_written, launched, serving, until
 
@@ -107,14 +108,17 @@ def test_the_page_loads_nothing_and_allows_nothing_but_itself(explorer: Explorer
 def test_what_is_recorded_cannot_end_the_script_that_it_stands_in() -> None:
     hostile = "</script><script>alert(1)</script><!--"
     event = Event(1, "wire", "in", "bytes", {"bytes": {"$bytes": hostile}}, 0, 1)
-    page = page_of(Trace([Run("wsgi", "gunicorn 1", hostile)], [event]), [Trouble(hostile, "")])
+    page = page_of(
+        Trace([Run("wsgi", "gunicorn 1", hostile)], [event]), [Trouble("cut", "s", hostile, "")]
+    )
     assert page.count("</script>") == 3  # those of the page itself
     assert "<!--" not in page
     content = re.search(r'id="content">(.*)</script>', page)
     assert content is not None
     recording = json.loads(content[1])["recording"]
     assert recording["records"][1]["data"]["bytes"]["$bytes"] == hostile
-    assert recording["troubles"] == [{"sentence": hostile, "log": ""}]
+    told = {"kind": "cut", "server": "s", "why": hostile, "log": ""}
+    assert recording["troubles"] == [told]
 
 
 def test_a_recording_in_a_file_asks_nobody() -> None:
@@ -157,6 +161,10 @@ def test_every_text_that_is_said_is_there_and_every_one_that_is_there_is_said() 
     assert {
         key for key in TEXTS if key not in words and key.partition(".")[0] not in chosen
     } == set()
+
+
+def test_every_trouble_is_told_in_both_languages() -> None:
+    assert {f"trouble.{kind}" for kind in TROUBLES} <= set(TEXTS)
 
 
 def test_every_kind_of_event_has_a_sentence() -> None:
@@ -284,7 +292,7 @@ def test_a_crash_is_shown_and_the_next_request_is_answered(explorer: Explorer) -
     trace, troubles = explorer.ask(request(target="/die"))
     assert statuses(trace) == ["", ""]
     for run, trouble in enumerate(troubles):
-        assert "was cut short" in trouble["sentence"]
+        assert (trouble["kind"], trouble["server"]) == ("cut", USUAL[trace.runs[run].protocol])
         own = [event.kind for event in trace.events if event.run == run and event.exchange]
         assert "handler.call" in own
         assert "handler.return" not in own
@@ -295,8 +303,8 @@ def test_a_crash_is_shown_and_the_next_request_is_answered(explorer: Explorer) -
 def test_a_hang_is_shown_and_the_next_request_is_answered(explorer: Explorer, target: str) -> None:
     trace, troubles = explorer.ask(request(target=target))
     assert statuses(trace) == ["", ""]
-    assert [each["sentence"].split()[0] for each in troubles] == ["gunicorn", "uvicorn"]
-    assert all("had not answered in full" in each["sentence"] for each in troubles)
+    assert [each["server"] for each in troubles] == ["gunicorn", "uvicorn"]
+    assert [each["kind"] for each in troubles] == ["late", "late"]
     assert explorer.statuses() == WELL
 
 
@@ -345,8 +353,8 @@ def test_an_application_that_can_no_longer_be_imported_is_tried_again(
     explorer.ask(request(target="/die"))
     trace, [trouble] = explorer.ask(request())
     assert trace.runs[0].server.startswith("gunicorn ")
-    assert "does not" in trouble["sentence"]
-    assert "SyntaxError" in trouble["sentence"]
+    assert trouble["kind"] == "down"
+    assert "SyntaxError" in trouble["why"]
     write(SHOP)
     assert explorer.statuses() == WELL[:1]
 

@@ -282,6 +282,11 @@ def test_a_crash_is_shown_with_what_the_server_wrote(page: Page, tmp_path: Path)
         page.click(".send")
         page.wait_for_selector(".trouble")
         assert page.locator(".trouble").count() == 2
+        page.click("#language-zh")
+        assert (
+            page.locator(".trouble p").first.inner_text().startswith("WSGI gunicorn 的响应中途断了")
+        )
+        page.click("#language-en")
         page.fill("#target", "/")
         page.click(".send")
         until("it is well again", lambda: page.locator(".trouble").count() == 0)

@@ -48,13 +48,14 @@ class Half:
         try:
             made = await self.up()
         except CannotRecord as error:
-            return Seen(Trace([self._run()]), Trouble(str(error), ""))
+            return Seen(Trace([self._run()]), Trouble("down", self.plan.server, str(error), ""))
         made.begin_anew()
         answer = await ask(HOST, made.tap.port, asked, timeout=timeout)
         await made.ended()
         seen = Seen(made.trace(), trouble(self.plan, answer, made.log))
         if made.is_busy and not asked.leave:
-            seen = seen._replace(trouble=seen.trouble or self._hung(made))
+            hung = Trouble("hung", self.plan.server, "", made.log.strip())
+            seen = seen._replace(trouble=seen.trouble or hung)
         if made.is_busy or not made.is_running:
             self._restart()
         return seen
@@ -81,13 +82,6 @@ class Half:
     def _run(self) -> Run:
         order = self.plan.order
         return Run(order.protocol, described(self.plan.server), order.target)
-
-    def _hung(self, made: Recording) -> Trouble:
-        sentence = (
-            f"The application has not come to an end: {self.plan.server} is stopped, and started"
-            " again for the next request."
-        )
-        return Trouble(sentence, made.log.strip())
 
 
 class Live:

@@ -8,7 +8,7 @@ import { el } from "explorer/nodes";
 import { BANDS, HEIGHT, MIDDLE, Picture, SEAM } from "explorer/picture";
 import { sentenceOf } from "explorer/sentences";
 import { sourceOf } from "explorer/source";
-import { counted, LANGUAGES, say, speak, spoken } from "explorer/texts";
+import { counted, either, LANGUAGES, say, speak, spoken } from "explorer/texts";
 import { escaped, halvesOf } from "explorer/trace";
 
 const PACE = 900; // milliseconds from one step to the next, while it plays
@@ -126,7 +126,7 @@ class Explorer {
   troubles() {
     const told = this.halves.filter((half) => half.trouble);
     return told.length ? el("section", { class: "troubles", "aria-label": say("trouble") }, told.map((half) => el("div", { class: "trouble" },
-      el("p", {}, el("b", {}, escaped(half.name)), ` ${half.trouble.sentence}`),
+      el("p", {}, el("b", {}, escaped(half.name)), ` ${troubleOf(half)}`),
       half.trouble.log ? el("details", {}, el("summary", {}, say("log")), el("pre", {}, half.trouble.log)) : null))) : null;
   }
 
@@ -234,6 +234,10 @@ function bandNames() {
 function inTheDark(half) {
   if (half.isInstrumented) return null;
   return el("p", { class: "inside" }, half.call === null ? say("not.reached") : escaped(say("dark", half)));
+}
+
+function troubleOf({ trouble: { kind, server, why } }) {
+  return say(`trouble.${kind}`, { server, why: why && `${either(": ", "：")}${why}` });
 }
 
 function key() {

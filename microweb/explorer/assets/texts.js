@@ -134,6 +134,17 @@ const TEXTS = {
   "whose.yours": ["yours", "你的代码"],
   story: ["The story in words", "用文字讲述"],
   trouble: ["What the trace alone does not tell", "记录本身没有说的事"],
+  "trouble.cut": ["The answer of {server} was cut short{why}.", "{server} 的响应中途断了{why}。"],
+  "trouble.late": [
+    "{server} had not answered in full when the time was up: see --timeout.",
+    "时间到了，{server} 还没有答完：见 --timeout。",
+  ],
+  "trouble.refused": ["{server} took no connection{why}.", "{server} 没有接受连接{why}。"],
+  "trouble.hung": [
+    "The application has not come to an end: {server} is stopped, and started again for the next request.",
+    "应用没有结束：{server} 被停掉，下一个请求之前会重新启动。",
+  ],
+  "trouble.down": ["{server} did not start{why}", "{server} 没有启动{why}"],
   log: ["What the server wrote", "服务器写下的日志"],
 
   // --- the bytes ---
