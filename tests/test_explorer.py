@@ -81,7 +81,7 @@ WELL = ["HTTP/1.1 200 OK"] * 2
 def explorer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explorer]:
     """An explorer of an application that makes trouble, and that soon loses its patience."""
     folder = tmp_path_factory.mktemp("explorer")
-    with serving(EXPLORE, TROUBLED, folder, ["--timeout", "2"]) as server:
+    with serving(EXPLORE, TROUBLED, folder, ["--timeout", "5"]) as server:
         yield Explorer(server)
 
 
