@@ -308,6 +308,22 @@ def test_what_is_under_way(kinds: list[str], is_open: bool) -> None:
     assert asyncio.run(main()) == is_open
 
 
+def test_what_was_under_way_in_a_process_that_is_gone_is_over() -> None:
+    async def main() -> None:
+        async with home() as collected:
+            sender = Sender(collected.path)
+            sender.event(event("app.call"))
+            await collected.until(lambda home: bool(home.open))
+            assert not collected.lost
+            ((process, _),) = collected.open
+            assert sender._socket is not None
+            sender._socket.close()
+            await asyncio.wait_for(collected.until(lambda home: not home.open), 10)
+            assert collected.lost == {process}
+
+    asyncio.run(main())
+
+
 def test_half_a_line_is_passed_over() -> None:
     async def main() -> Home:
         async with home() as collected:

@@ -51,7 +51,8 @@ class Half:
             return Seen(Trace([self._run()]), Trouble("down", self.plan.server, str(error), ""))
         made.begin_anew()
         answer = await ask(HOST, made.tap.port, asked, timeout=timeout)
-        await made.ended()
+        if answer.ended != "late":  # it was waited for long enough
+            await made.ended()
         seen = Seen(made.trace(), trouble(self.plan, answer, made.log))
         if made.is_busy and not asked.leave:
             hung = Trouble("hung", self.plan.server, "", made.log.strip())

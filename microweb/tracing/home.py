@@ -24,6 +24,7 @@ class Home:
         self.path = path
         self.events: list[Event] = []
         self.open: set[tuple[int, int]] = set()
+        self.lost: set[int] = set()  # processes that were there, and are gone
         self._changed = asyncio.Event()
         self._readers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
@@ -42,25 +43,32 @@ class Home:
         task = asyncio.current_task()
         assert task is not None
         self._readers[task] = writer
+        processes: set[int] = set()
         try:
             with suppress(ConnectionError):
                 while line := await reader.readline():
-                    self._add(line)
+                    processes.add(self._add(line))
         finally:
             del self._readers[task]
+            # What was under way in a process that is gone comes to no other end.
+            self.lost |= processes
+            self.open -= {exchange for exchange in self.open if exchange[0] in processes}
+            self._changed.set()
             writer.close()
 
-    def _add(self, line: bytes) -> None:
+    def _add(self, line: bytes) -> int:
+        """Take an event; the process that it comes from is returned, 0 where that is unknown."""
         try:
             fields = json.loads(line)
         except ValueError:
-            return  # the end of it was lost, with the process
+            return 0  # the end of it was lost, with the process
         del fields["record"]
         event = Event(**fields)
         self.events.append(event)
         if event.exchange is not None and event.where is not None:
             self._follow(event, (event.where["process"], event.exchange))
         self._changed.set()
+        return event.where["process"] if event.where is not None else 0
 
     def _follow(self, event: Event, exchange: tuple[int, int]) -> None:
         if event.kind == "app.call":

@@ -43,8 +43,8 @@ class Recording:
 
     @property
     def is_running(self) -> bool:
-        """Whether the server's process is still there."""
-        return not self._output.read.done()
+        """Whether the server is still there, and the process that has called the application."""
+        return not (self._output.read.done() or self.home.lost)
 
     @property
     def is_busy(self) -> bool:
