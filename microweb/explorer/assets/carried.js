@@ -3,8 +3,8 @@
 // The bytes on the wire are cut at every edge that anything made of them has, so that each value
 // can say which of them it is; a value that its bytes spell is cut the same way.
 
-import { el } from "explorer/nodes";
 import { spansAttribute } from "explorer/light";
+import { el } from "explorer/nodes";
 import { callOf, placeOf } from "explorer/sentences";
 import { bytes, say } from "explorer/texts";
 import { escaped, pairsOf, plain, written } from "explorer/trace";
@@ -79,34 +79,51 @@ class Cell {
 
   // The answer, dark where the application has given it, and grey where the server has added it.
   answered() {
-    const way = this.half.wire.out;
-    const own = new Set(this.half.answer.headers.map(([name, value]) => `${name.toLowerCase()}\n${value}`));
-    const status = this.half.answer.status?.split(" ")[0];
+    const { out } = this.half.wire;
     const nodes = [];
-    let at = 0;
-    let isOwn = false;
-    way.parts.forEach((part, index) => {
-      if (part.start >= MOST_BYTES) return;
-      nodes.push(el("span", { class: "kept" }, shown(way.text(at, part.start))));
-      const text = way.text(part.start, Math.min(part.end, MOST_BYTES));
-      if (part.name === "field.name") {
-        const value = way.parts[index + 1];
-        isOwn = value?.name === "field.value" && own.has(`${part.of}\n${way.text(value.start, value.end)}`);
-      }
-      const key = part.name === "status" ? `status ${text}` : part.of ? `field ${part.of}` : null;
-      const isGiven = { status: text === status, phrase: text.length > 0 && this.gave(text), body: this.half.call !== null }[part.name]
-        ?? (part.of !== "" && isOwn);
-      if (part.name === "opaque") {
-        nodes.push(...this.framed(part.start, Math.min(part.end, MOST_BYTES)));
-        at = Math.min(part.end, MOST_BYTES);
-        return;
-      }
-      const body = spansAttribute(part.name === "body" ? way.inBody(part.start, part.end) : []);
-      nodes.push(el("span", { "data-keys": key, "data-body": body, class: isGiven ? null : "kept" }, shown(text)));
-      at = Math.min(part.end, MOST_BYTES);
-    });
-    nodes.push(el("span", { class: "kept" }, shown(way.text(at, Math.min(way.size, MOST_BYTES)))));
-    return nodes;
+    let at = 0; // up to here it is drawn
+    for (const part of out.parts) {
+      if (part.start >= MOST_BYTES) break;
+      const end = Math.min(part.end, MOST_BYTES);
+      nodes.push(this.added(at, part.start), this.part(part, end));
+      at = end;
+    }
+    return [nodes, this.added(at, Math.min(out.size, MOST_BYTES))];
+  }
+
+  // What stands between the parts is the server's.
+  added(start, end) {
+    return el("span", { class: "kept" }, shown(this.half.wire.out.text(start, end)));
+  }
+
+  part(part, end) {
+    if (part.name === "opaque") return this.framed(part.start, end);
+    const { out } = this.half.wire;
+    const text = out.text(part.start, end);
+    const key = part.name === "status" ? `status ${text}` : part.of ? `field ${part.of}` : null;
+    const body = part.name === "body" ? out.inBody(part.start, end) : [];
+    return el("span", {
+      "data-keys": key, "data-body": spansAttribute(body), class: this.isGiven(part, text) ? null : "kept",
+    }, shown(text));
+  }
+
+  // Whether a part of the answer is what the application has said.
+  isGiven(part, text) {
+    const { half } = this;
+    const [status, ...phrase] = (half.answer.status ?? "").split(" ");
+    if (part.name === "status") return text === status;
+    if (part.name === "phrase") return text.length > 0 && text === phrase.join(" "); // in ASGI it is not said
+    if (part.name === "body") return half.call !== null;
+    return part.of !== "" && this.isGivenField(part);
+  }
+
+  // A field that has a value of the application's; its name and its value are two parts.
+  isGivenField(part) {
+    const { wire: { out }, answer } = this.half;
+    const index = out.parts.indexOf(part) + (part.name === "field.name" ? 1 : 0);
+    const value = out.parts[index];
+    const text = value?.name === "field.value" ? out.text(value.start, value.end) : "";
+    return answer.headers.some(([name, own]) => name.toLowerCase() === part.of && own === text);
   }
 
   // The frames of a WebSocket: dark is what the application has sent in them.
@@ -125,11 +142,6 @@ class Cell {
     });
     upTo(end, { class: "kept" });
     return nodes;
-  }
-
-  // Whether the application has said these words of its status: under ASGI it never does.
-  gave(phrase) {
-    return this.half.isWsgi && (this.half.answer.status ?? "").endsWith(phrase);
   }
 
   // --- the server -------------------------------------------------------------------------------
