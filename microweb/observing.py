@@ -26,7 +26,7 @@ from .model.observation import (
     told_of_value,
 )
 from .model.request import Request
-from .model.response import Response, describe
+from .model.response import Response, describe, to_response
 from .model.shape import shape_of
 from .model.types import Adapt, Call, CallNext, Handler, Middleware
 from .routing import Miss, Route
@@ -61,9 +61,11 @@ class Observing(Core):
         self._respond, self.respond = self.respond, self._respond_and_tell
 
     async def _respond_and_tell(self, request: Request) -> Response:
-        self._tell("request", request, lambda: told_of_request(request))
+        made = source_of(type(request).__init__)
+        self._tell("request", request, lambda: told_of_request(request), made)
         response = await self._respond(request)
-        self._tell("response", request, lambda: told_of_response(request, response))
+        facts = partial(told_of_response, request, response)
+        self._tell("response", request, facts, source_of(to_response))
         return response
 
     def _compose(self) -> CallNext:
@@ -119,7 +121,7 @@ class Observing(Core):
             return super()._call_for(key, handler)
         request = self._request
         if request._body or request._uploaded is not None:
-            self._tell("body", request, lambda: told_of_body(request))
+            self._tell("body", request, lambda: told_of_body(request), source_of(Request.read))
         call = self._handlers.get(key)
         if call is None:
             call = self._handlers[key] = self._adapt_and_tell(handler)

@@ -204,7 +204,9 @@ LIT = """() => {
         if (node.querySelector(".lit")) continue;
         const half = ["wsgi", "asgi"][node.closest("[data-half]").dataset.half];
         const band = node.closest(".band").className.replace("band ", "");
-        const text = node.matches("tr") ? node.querySelector("td").textContent : node.textContent;
+        const parts = node.matches("tr") ? [...node.querySelector("td").childNodes] : [node];
+        const text = parts.filter((part) => part.className !== "how")
+            .map((part) => part.textContent).join("");
         (found[`${half} ${band}`] ??= []).push(text);
     }
     return found;
@@ -318,7 +320,8 @@ def test_of_the_answer_the_servers_part_is_grey_and_the_rest_is_followed(
     given.hover()
     lit = order.evaluate(LIT)
     name = ["wsgi", "asgi"][half]
-    assert lit[f"{name} seam"] == ["'application/json'"]
+    # A header of WSGI is text, and one of ASGI is bytes.
+    assert lit[f"{name} seam"] == [["'application/json'"], ["b'application/json'"]][half]
     assert "application/json" in lit[f"{name} wire"]
 
 

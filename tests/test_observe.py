@@ -46,7 +46,11 @@ def observed(app: App) -> list[Observation]:
 
 def told(seen: list[Observation]) -> list[str]:
     """The steps, each with the name of its handler or layer."""
-    return [each.kind + (f" {_name(each)}" if each.source else "") for each in seen]
+    return [each.kind + (f" {_name(each)}" if _is_yours(each) else "") for each in seen]
+
+
+def _is_yours(each: Observation) -> bool:
+    return each.source is not None and each.kind.startswith(("layer.", "handler."))
 
 
 def _name(each: Observation) -> str:
@@ -519,7 +523,13 @@ def test_the_source_is_where_the_handler_is_written(
     app.get("/", name="it")(handler)
     seen = observed(app)
     assert connect(app).get("/").status_code == 200
-    assert [each.source for each in seen] == [None, None, source, source, None]
+    assert [each.source for each in seen if each.kind.startswith("handler.")] == [source, source]
+    others = {each.kind: each.source for each in seen if not each.kind.startswith("handler.")}
+    assert others["match"] is None
+    assert others["request"] is not None
+    assert others["request"].function in ("WSGIRequest.__init__", "ASGIRequest.__init__")
+    assert others["response"] is not None
+    assert others["response"].function == "to_response"
 
 
 # --- Where in the path --------------------------------------------------------------------

@@ -474,3 +474,16 @@ def test_provenance_of_parameters(look: Look) -> None:
     assert wire[start:end] == "jos%C3%A9"
     (name, value) = origins["request", "query.q"].spans
     assert [wire[slice(*name)], wire[slice(*value)]] == ["q", "a+b"]
+
+
+def test_the_scope_of_a_websocket_tells_no_method(look: Look) -> None:
+    seen = look("websocket")
+    (method,) = [
+        origin
+        for provenance in seen.provenance
+        for origin in provenance.origins
+        if (origin.of, origin.key) == ("request", "method")
+    ]
+    is_handshake = "environ" not in seen.first("app.call").data
+    assert method.source == ("server" if is_handshake else "wire")
+    assert method.spans == ([] if is_handshake else [(0, 3)])

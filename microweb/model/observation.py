@@ -52,7 +52,7 @@ ATTRIBUTES = (
 
 
 class Source(NamedTuple):
-    """Where a handler or a layer is written."""
+    """Where a function is written."""
 
     module: str
     file: str
@@ -64,7 +64,8 @@ class Observation(NamedTuple):
     """One step of a request on its way in, or of its response on its way out.
 
     `kind` is one of STEPS. `data` holds plain values: None, str, bytes, numbers, and lists,
-    tuples and dicts of them. `source` is the handler or the layer whose step it is.
+    tuples and dicts of them. `source` is the handler or the layer whose step it is, or what of
+    the framework takes it, where that is one function.
     """
 
     kind: str

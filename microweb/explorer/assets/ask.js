@@ -36,7 +36,7 @@ export class Ask {
       event.preventDefault();
       this.send();
     } },
-    el("div", { class: "chips", role: "group", "aria-label": say("ready") }, this.scenarios.map((scenario) =>
+    el("div", { class: "chips", role: "group", "aria-labelledby": "ready" }, el("span", { id: "ready" }, say("ready")), this.scenarios.map((scenario) =>
       el("button", { type: "button", id: `scenario-${scenario.name}`, click: () => this.choose(scenario) }, say(`scenario.${scenario.name}`)))),
     el("div", { class: "line" },
       field("method", "input", { list: "methods", value: request.method, size: 8, required: true }),

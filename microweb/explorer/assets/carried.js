@@ -6,7 +6,7 @@
 import { spansAttribute } from "explorer/light";
 import { el } from "explorer/nodes";
 import { callOf, placeOf } from "explorer/sentences";
-import { bytes, say } from "explorer/texts";
+import { bytes, either, howTold, say } from "explorer/texts";
 import { escaped, pairsOf, plain, written } from "explorer/trace";
 
 const MOST = 6; // chunks, reads or messages of one kind
@@ -54,9 +54,9 @@ class Cell {
   }
 
   message(name, way, nodes) {
-    const hidden = way.size - Math.min(way.size, MOST_BYTES);
+    const hidden = Math.max(0, way.size - MOST_BYTES);
     return el("div", { class: "message" },
-      el("h4", {}, `${say(name)}, ${bytes(way.size)}`),
+      el("h4", {}, `${say(name)}${either(", ", "，")}${bytes(way.size)}`),
       el("pre", {}, nodes, hidden > 0 ? el("i", {}, `\n${say("more.bytes", { n: hidden.toLocaleString("en") })}`) : null));
   }
 
@@ -100,11 +100,19 @@ class Cell {
     if (part.name === "opaque") return this.framed(part.start, end);
     const { out } = this.half.wire;
     const text = out.text(part.start, end);
-    const key = part.name === "status" ? `status ${text}` : part.of ? `field ${part.of}` : null;
+    const key = part.name === "status" ? `status ${text}` : part.name === "phrase" ? this.statusBefore(part)
+      : part.of ? `field ${part.of}` : null;
     const body = part.name === "body" ? out.inBody(part.start, end) : [];
     return el("span", {
       "data-keys": key, "data-body": spansAttribute(body), class: this.isGiven(part, text) ? null : "kept",
     }, shown(text));
+  }
+
+  // A phrase goes with its status.
+  statusBefore(phrase) {
+    const { out } = this.half.wire;
+    const status = out.parts.findLast((part) => part.name === "status" && part.start < phrase.start);
+    return status ? `status ${out.text(status.start, status.end)}` : null;
   }
 
   // Whether a part of the answer is what the application has said.
@@ -153,7 +161,9 @@ class Cell {
       && !this.claimed.some(([from, to]) => from < part.end && part.start < to));
     const lifespan = half.beside.map((event) => plain(event.data.message?.type)).filter((type) => type.startsWith("lifespan."));
     const given = new Set(half.answer.headers.map(([name]) => name.toLowerCase()));
-    const added = half.wire.out.parts.filter((part) => part.name === "field.name" && !given.has(part.of));
+    const { parts } = half.wire.out;
+    const final = parts.findLastIndex((part) => part.name === "status"); // an interim answer has fields too
+    const added = parts.slice(Math.max(final, 0)).filter((part) => part.name === "field.name" && !given.has(part.of));
     return this.table([
       connect && this.said("connection.from", `127.0.0.1:${connect.data.port}`),
       half.call && this.said("runs.in", placeOf(half.call)),
@@ -206,14 +216,17 @@ class Cell {
   }
 
   starts() {
-    const { start, status, headers } = this.half.answer;
+    const { start, status, headers, raw } = this.half.answer;
     if (start === null) return [el("h4", {}, say("response")), el("p", { class: "dark" }, say("no.answer"))];
     const name = start.base === "send" ? plain(start.data.message.type) : start.base;
     return [
       el("h4", {}, name),
       this.table([
         status && this.row("status", statusTold(status, this.half.isWsgi), { keys: `status ${status.split(" ")[0]}` }),
-        ...headers.map(([field, value]) => this.row(field, written(value), { keys: `field ${field.toLowerCase()}` })),
+        ...headers.map(([field, value], index) => {
+          const [own, said] = raw[index]; // text in WSGI, bytes in ASGI
+          return this.row(typeof own === "string" ? field : written(own), written(said ?? value), { keys: `field ${field.toLowerCase()}` });
+        }),
       ]),
     ];
   }
@@ -272,7 +285,8 @@ class Cell {
         this.said("handler.in", placeOf(call)),
         end && (end.phase === "raise"
           ? this.said("raises", `${plain(end.data.type)}: ${plain(end.data.message)}`)
-          : this.said("returns", "value" in end.data ? written(end.data.value) : plain(end.data.type))),
+          : this.said("returns", "value" in end.data ? written(end.data.value) : plain(end.data.type),
+            { body: typeof end.data.value === "string" ? [[0, Infinity]] : [] })),
       ]),
     ];
   }
@@ -298,18 +312,21 @@ class Cell {
   }
 
   // One whose name is prose.
-  said(key, value) {
-    return el("tr", { class: "said" }, el("th", { scope: "row" }, say(key)), el("td", {}, visible(value)));
+  said(key, value, lights) {
+    const row = this.row(say(key), value, lights);
+    row.classList.add("said");
+    return row;
   }
 
   // A value and where it came from; cut into the bytes that it is made of, where they spell it.
   value(of, key, value, origin, name = key) {
     const tone = origin?.from === "wire" ? null : "kept";
     const spans = origin?.from === "wire" ? (of === "environ" ? this.named(origin.spans) : origin.spans) : [];
-    const note = origin?.how || null;
-    return el("tr", { title: note, tabindex: spans.length ? 0 : null, "data-spans": spansAttribute(spans) },
+    const notes = [origin?.from === "wire" && origin.how ? howTold(origin.how) : "", value?.masked ? say("masked") : ""].filter(Boolean);
+    return el("tr", { tabindex: spans.length ? 0 : null, "data-spans": spansAttribute(spans) },
       el("th", { scope: "row", class: tone }, escaped(name)),
-      el("td", { class: tone }, this.spelled(value, origin) ?? visible(written(value))));
+      el("td", { class: tone }, this.spelled(value, origin) ?? visible(written(value)),
+        notes.map((note) => el("i", { class: "how" }, ` ${note}`))));
   }
 
   spelled(value, origin) {

@@ -64,10 +64,11 @@ const native = (half, wsgi, asgi) => {
 };
 
 function taken(half) {
-  const reads = half.all("wsgi.input.return");
+  const reads = half.all("wsgi.input.return").filter((event) => sizeOf(event.data.bytes) > 0);
   if (half.isWsgi) return reads.length ? seen(half, `wsgi.input.${reads[0].data.method}(), × ${reads.length}`) : say("none");
-  const messages = half.all("receive.return").map((event) => plain(event.data.message.type))
-    .filter((type) => type === "http.request" || type === "websocket.receive");
+  const messages = half.all("receive.return").map((event) => event.data.message)
+    .filter(({ type, body }) => (type === "http.request" && sizeOf(body) > 0) || type === "websocket.receive")
+    .map(({ type }) => plain(type));
   return messages.length ? seen(half, `receive() → ${messages[0]}, × ${messages.length}`) : say("none");
 }
 

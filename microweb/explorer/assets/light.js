@@ -7,7 +7,7 @@
 const POINTED = "[data-spans], [data-body], [data-keys]";
 
 export const spansAttribute = (spans) =>
-  spans.length ? spans.map((span) => span.join("-")).join(" ") : null;
+  spans.filter(([start, end]) => start < end).map((span) => span.join("-")).join(" ") || null;
 
 export class Light {
   constructor(root, halves) {

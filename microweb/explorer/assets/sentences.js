@@ -3,7 +3,7 @@
 // A sentence says only what is so in every exchange of its kind, or what this one has shown.
 
 import { ownerOf } from "explorer/source";
-import { bytes, counted, either, spoken } from "explorer/texts";
+import { bytes, counted, either, say, spoken } from "explorer/texts";
 import { bytesOf, chunkOf, escaped, isSamePlace, pairsOf, plain, sizeOf, written } from "explorer/trace";
 
 // What there is to say of a step: { text, name, clause }.
@@ -47,7 +47,7 @@ function namedBy(half, event) {
   const message = event.data.message?.type;
   if (message) return [message, message.startsWith("lifespan") ? "ASGI, Lifespan" : ASGI_HTTP];
   const base = event.base === "app" ? `app.${half.run.protocol}` : event.base;
-  return NAMES[base] ?? [event.kind, ""];
+  return NAMES[base] ?? [event.kind, event.side === "framework" ? say("own.word") : ""];
 }
 
 // --- phrases ------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ export function placeOf(event) {
   const { thread, task } = event?.where ?? {};
   if (!thread) return "?";
   return task
-    ? either(`${task}, on the loop of ${thread}`, `${thread} 的事件循环上的 ${task}`)
+    ? either(`${task}, on the loop of ${thread}`, `事件循环（${thread}）上的 ${task}`)
     : either(`thread ${thread}`, `线程 ${thread}`);
 }
 
@@ -117,7 +117,7 @@ const SENTENCES = {
     ? ["The client sends no more on this connection.", "客户端在这个连接上不再发送。"]
     : [`${server} sends no more on this connection.`, `${server} 在这个连接上不再发送。`]),
   reset: ({ server }, { direction }) => (direction === "in"
-    ? ["The client has torn the connection: it is gone.", "客户端切断了连接：它走了。"]
+    ? ["The client has torn the connection: it is gone.", "客户端断开了连接。"]
     : [`${server} tears the connection.`, `${server} 切断了连接。`]),
 
   load: ({ server }) => [`${server} has imported the application.`, `${server} 已导入应用。`],
@@ -137,8 +137,8 @@ const SENTENCES = {
     ];
   },
   "start_response.return": ({ server }) => [
-    `${server} has noted it. What start_response returns is write(), for code that cannot wait to be iterated over.`,
-    `${server} 记下了。start_response 返回的是 write()，给那些不能等着被迭代的代码用。`,
+    `${server} has noted it. What start_response returns is write(), for older code that cannot wait to be iterated over; PEP 3333 advises new code against it.`,
+    `${server} 记下了。start_response 返回的是 write()，供无法等服务器来迭代、只能主动写出的旧代码使用，PEP 3333 不建议新代码使用。`,
   ],
   "start_response.raise": (half, event) => [
     `start_response refuses: ${failed(event)}.`, `start_response 拒绝了：${failed(event)}。`,
@@ -156,7 +156,7 @@ const SENTENCES = {
   "wsgi.input.return": (_, { data }) => (sizeOf(data.bytes)
     ? [`The application is handed ${bytes(sizeOf(data.bytes))} of the body, and the thread goes on.`,
       `应用得到请求体的 ${bytes(sizeOf(data.bytes))}，线程继续。`]
-    : ["No bytes: the body is at its end.", "没有字节：请求体到头了。"]),
+    : ["No bytes: the body is at its end.", "没有字节：请求体已读完。"]),
   "wsgi.input.raise": (half, event) => [`Reading fails: ${failed(event)}.`, `读取失败：${failed(event)}。`],
   "wsgi.errors.call": ({ server }, { data }) => (data.method === "flush"
     ? ["The application flushes the error stream.", "应用刷新错误流。"]
@@ -178,7 +178,7 @@ const SENTENCES = {
     `${server} 索取响应体的下一块；在它到来之前，线程一直在应用里。`,
   ],
   "next.return": (_, { data }) => (sizeOf(data.bytes)
-    ? [`A chunk of ${bytes(sizeOf(data.bytes))}.`, `一块，${bytes(sizeOf(data.bytes))}。`]
+    ? [`A chunk of ${bytes(sizeOf(data.bytes))}.`, `得到一块数据，${bytes(sizeOf(data.bytes))}。`]
     : ["An empty chunk: there is nothing to send.", "一个空块：没有可发送的。"]),
   "next.raise": (half, event) => (kindOf(event) === "StopIteration"
     ? ["StopIteration: that was all of the body.", "StopIteration：响应体到此为止。"]
@@ -191,10 +191,13 @@ const SENTENCES = {
   "close.raise": (half, event) => escapedTo(half, event),
 
   // --- ASGI ---
-  "receive.call": () => [
+  "receive.call": (half, event) => (half.call && !isSamePlace(half.call, event) ? [
+    `Another task of the application's (${placeOf(event)}) awaits the next message from the client. Until there is one it is suspended; the others go on.`,
+    `应用的另一个任务（${placeOf(event)}）在 await 客户端的下一条消息。消息到来之前它被挂起，其他任务继续。`,
+  ] : [
     "The application awaits the next message from the client. Until there is one, its coroutine is suspended, and the loop is free for others.",
     "应用 await 来自客户端的下一条消息。消息到来之前，协程被挂起，事件循环可以去服务别人。",
-  ],
+  ]),
   "receive.return": (half, event) => received(half, event),
   "receive.raise": (half, event) => (kindOf(event) === "CancelledError"
     ? ["Nobody waits for it any longer: the await is cancelled.", "不再等了：这个 await 被取消。"]
@@ -210,8 +213,8 @@ const SENTENCES = {
 
   // --- in the framework ---
   request: (half) => [
-    `A Request is made of the ${half.isWsgi ? "environ" : "scope"}. From here on it is all the same by which protocol it came.`,
-    `由 ${half.isWsgi ? "environ" : "scope"} 做成一个 Request。从这里起，它是通过哪种协议来的就无所谓了。`,
+    `A Request is made of the ${half.isWsgi ? "environ" : "scope"}. From here on routes, layers and your handler see a Request, the same for both protocols.`,
+    `由 ${half.isWsgi ? "environ" : "scope"} 做成一个 Request。从这里起，路由、中间件和处理函数看到的都是同样的 Request。`,
   ],
   "layer.call": (_, { data }) => [
     `The request goes in through the layer ${short(data.layer)}.`, `请求向内穿过中间件 ${short(data.layer)}。`,
@@ -238,16 +241,23 @@ const SENTENCES = {
   "handler.raise": (_, event) => [
     `Your handler raises ${failed(event)}.`, `你的处理函数抛出 ${failed(event)}。`,
   ],
-  response: (_, { data }) => (data.bytes === null
-    ? [`It has become a Response: ${data.status}, with a body that is made only while it is sent.`,
-      `它成了一个 Response：${data.status}，响应体边发送边生成。`]
-    : [`It has become a Response: ${data.status}, with a body of ${bytes(sizeOf(data.bytes))}. Now it has to be said in the protocol's own words.`,
-      `它成了一个 Response：${data.status}，响应体 ${bytes(sizeOf(data.bytes))}。接下来要用协议自己的话来说。`]),
+  response: (half, { data }) => (data.bytes === null
+    ? [`${becomes(half)[0]}: ${data.status}, with a body that is made only while it is sent: what makes it runs each time that a chunk is asked for.`,
+      `${becomes(half)[1]}：${data.status}，响应体边发送边生成：每次索取一块，生成它的代码才运行一次。`]
+    : [`${becomes(half)[0]}: ${data.status}, with a body of ${bytes(sizeOf(data.bytes))}. Now it has to be said in the protocol's own words.`,
+      `${becomes(half)[1]}：${data.status}，响应体 ${bytes(sizeOf(data.bytes))}。接下来要转换成协议规定的形式。`]),
   stack: () => ["The call stack, at a function of yours.", "你的一个函数处的调用栈。"],
   cut: (_, { data }) => [`Of the rest nothing is shown: ${plain(data.why)}.`, `其余部分没有显示：${plain(data.why)}。`],
 };
 
 export const shortened = (text) => (text.length > 160 ? `${text.slice(0, 159)}…` : text);
+
+// What a Response was made of.
+const becomes = (half) => (half.first("handler.return")
+  ? ["What the handler returned has become a Response", "返回值被转换成一个 Response"]
+  : half.first("handler.raise")
+    ? ["Nothing has caught that, or turned it into an answer, but the framework: it makes a Response", "没有别的代码处理这个异常，由框架做出一个 Response"]
+    : ["The framework makes a Response by itself", "框架自己做出一个 Response"]);
 
 function arrived(half, event) {
   const size = bytes(event.data.bytes.size);
@@ -262,9 +272,11 @@ function arrived(half, event) {
     const [more, zh] = has(event, "unreadable")
       ? [" What stands after the head is no body that could be told from what follows it.", " 头部之后的内容无法确定到哪里为止。"]
       : ["", ""];
+    const [told, zhTold] = half.call === null ? [".", "。"]
+      : ["; the application is told what they mean, in the words of its protocol.", "；应用得到的是按协议规定表示的结果。"];
     return [
-      `${size} arrive, beginning with "${shortened(line)}". ${half.server} reads them; the application is told what they mean, in the words of its protocol.${more}`,
-      `到达 ${size}，开头是“${shortened(line)}”。由 ${half.server} 读懂它们；应用得到的是用协议的话说出的意思。${zh}`,
+      `${size} arrive, beginning with "${shortened(line)}". ${half.server} reads them${told}${more}`,
+      `到达 ${size}，开头是“${shortened(line)}”。由 ${half.server} 解析${zhTold}${zh}`,
     ];
   }
   if (has(event, "unreadable")) {
@@ -296,9 +308,14 @@ function left(half, event) {
     return [`${half.server} sends ${size} more, ${body}.`, `${half.server} 又发出 ${size}，${zh}。`];
   }
   if (/ 100( |$)/.test(line)) {
+    const isAsked = half.events.slice(0, event.index).some(({ kind }) => kind === "wsgi.input.call" || kind === "receive.call");
+    if (!isAsked) {
+      return [`${half.server} sends "${line}": the client may go on with its body, for which the application has not asked.`,
+        `${half.server} 发出“${line}”：客户端可以继续发送请求体，虽然应用还没有索取它。`];
+    }
     return [
-      `${half.server} sends "${line}": the client may go on with its body. The application did not have to ask for it in words.`,
-      `${half.server} 发出“${line}”：客户端可以继续发送请求体。应用不必开口要求。`,
+      `${half.server} sends "${line}": the client may go on with its body. The application has only begun to read: it need not ask for this in words.`,
+      `${half.server} 发出“${line}”：客户端可以继续发送请求体。应用只是开始读取，无须明确提出要求。`,
     ];
   }
   if (/ 101( |$)/.test(line)) {
@@ -353,13 +370,13 @@ function returned(half, event) {
 function escapedTo(half, event) {
   if (isWhole(half, event)) {
     return [`${failed(event)} leaves the application. The answer is whole already: ${half.server} can only log it.`,
-      `${failed(event)} 逃出了应用。响应已经完整：${half.server} 只能记入日志。`];
+      `${failed(event)} 从应用中抛出。响应已经完整：${half.server} 只能记入日志。`];
   }
   return isBegun(half, event)
     ? [`${failed(event)} leaves the application. The answer has begun: ${half.server} can only break it off.`,
-      `${failed(event)} 逃出了应用。响应已经开始：${half.server} 只能中断它。`]
+      `${failed(event)} 从应用中抛出。响应已经开始：${half.server} 只能中断它。`]
     : [`${failed(event)} leaves the application. ${half.server} has to answer by itself.`,
-      `${failed(event)} 逃出了应用。只好由 ${half.server} 自己来回答。`];
+      `${failed(event)} 从应用中抛出。只好由 ${half.server} 自己来回答。`];
 }
 
 function received(half, { data: { message } }) {
@@ -367,14 +384,14 @@ function received(half, { data: { message } }) {
   switch (message.type) {
     case "http.request":
       if (!sizeOf(message.body) && !message.more_body) {
-        return ["A message without bytes, and more_body is not set: the body is at its end.",
-          "一条没有字节的消息，more_body 未设置：请求体到头了。"];
+        return ["A message without bytes, and more_body is false: the body is at its end.",
+          "一条没有字节的消息，more_body 为假：请求体已读完。"];
       }
       return message.more_body
         ? [`A message with ${size} of the body; more_body says that there is more.`,
           `一条消息，带来请求体的 ${size}；more_body 表示后面还有。`]
-        : [`A message with ${size} of the body, and with that it is complete: more_body is not set.`,
-          `一条消息，带来请求体的 ${size}，至此完整：more_body 未设置。`];
+        : [`A message with ${size} of the body, and with that it is complete: more_body is false.`,
+          `一条消息，带来请求体的 ${size}，至此完整：more_body 为假。`];
     case "http.disconnect":
       return ["http.disconnect: the client is gone, or the answer was complete.",
         "http.disconnect：客户端走了，或者响应已经完成。"];
@@ -407,8 +424,8 @@ function sent(half, event) {
       return message.more_body
         ? [`The application sends ${size} of the body; more_body says that there will be more.`,
           `应用发出响应体的 ${size}；more_body 表示后面还有。`]
-        : [`The application sends ${size} of the body, and with that it is complete: more_body is not set.`,
-          `应用发出响应体的 ${size}，至此完整：more_body 未设置。`];
+        : [`The application sends ${size} of the body, and with that it is complete: more_body is false, as it is where it is left out.`,
+          `应用发出响应体的 ${size}，至此完整：more_body 为假（省略时也是）。`];
     case "websocket.accept":
       return [`The application accepts the WebSocket; ${half.server} answers the handshake with 101.`,
         `应用接受了 WebSocket；${half.server} 用 101 回应握手。`];
@@ -439,8 +456,8 @@ function matched(half, data) {
     const params = argumentsOf({ data: { arguments: data.path_params } });
     return params
       ? [`The router finds the route ${plain(data.route)}, and in the path: ${shortened(params)}.`,
-        `路由器找到 ${plain(data.route)}，并从路径中取出：${shortened(params)}。`]
-      : [`The router finds the route ${plain(data.route)}.`, `路由器找到 ${plain(data.route)}。`];
+        `路由匹配到 ${plain(data.route)}，并从路径中取出：${shortened(params)}。`]
+      : [`The router finds the route ${plain(data.route)}.`, `路由匹配到 ${plain(data.route)}。`];
   }
   if (data.redirect) {
     return [`No route has this path, but one has ${plain(data.redirect)}: the client is sent there.`,
@@ -468,7 +485,11 @@ function handled(half, event) {
       : [`${called[0]}, awaited in the server's own task.`, `${called[1]}，在服务器自己的任务里被 await。`];
   }
   const place = placeOf(event);
+  if (!half.isWsgi && half.call?.where?.thread === event.where?.thread) {
+    return [`${called[0]}, in ${place}, the same loop: others get their turn whenever it awaits.`,
+      `${called[1]}，在${place} 中，同一个事件循环：它每次 await 时，别人才轮得到。`];
+  }
   return half.isWsgi
-    ? [`${called[0]}, in ${place}; the server's thread waits for it.`, `${called[1]}，在 ${place} 中；服务器的线程等着它。`]
-    : [`${called[0]}, in ${place}; the loop goes on meanwhile.`, `${called[1]}，在 ${place} 中；其间事件循环继续。`];
+    ? [`${called[0]}, in ${place}; the server's thread waits for it.`, `${called[1]}，在${place} 中；服务器的线程等着它。`]
+    : [`${called[0]}, in ${place}; the loop goes on meanwhile.`, `${called[1]}，在${place} 中；其间事件循环继续。`];
 }

@@ -22,6 +22,18 @@ function filled(text, values) {
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
+// What was done to some bytes, as provenance says it in English.
+export const howTold = (how) => (language === "en" ? how : how.split(", ").map((each) => HOWS[each] ?? each).join("，"));
+
+const HOWS = {
+  "percent-decoded": "百分号解码",
+  "each byte as the character of its number (PEP 3333)": "每个字节作为同编号的字符（PEP 3333）",
+  "as UTF-8": "按 UTF-8",
+  "then converted": "再经转换",
+  "its name in lower case": "名称转为小写",
+  "+ as a space": "+ 作为空格",
+};
+
 // "1 byte", "2,000 bytes"; 2,000 个字节.
 export function counted(number, one, chinese, many = `${one}s`) {
   const digits = number.toLocaleString("en");
@@ -40,7 +52,7 @@ const TEXTS = {
 
   // --- what is asked ---
   ask: ["The request", "请求"],
-  ready: ["Ready requests", "现成的请求"],
+  ready: ["Ready requests; a click sends one", "现成的请求，点击即发送"],
   method: ["Method", "方法"],
   target: ["Path and query", "路径与查询"],
   headers: ["Headers, one a line", "请求头，每行一个"],
@@ -72,7 +84,7 @@ const TEXTS = {
   "scenario.head": ["HEAD", "HEAD"],
   "scenario.missing": ["404", "404"],
   "scenario.crash": ["crash before the first byte", "首字节前崩溃"],
-  "scenario.halfway": ["crash after it", "首字节后崩溃"],
+  "scenario.halfway": ["crash after the first byte", "首字节后崩溃"],
   "scenario.continue": ["100-continue", "100-continue"],
   "scenario.leave": ["client leaves", "客户端中途离开"],
   "scenario.websocket": ["WebSocket", "WebSocket"],
@@ -106,15 +118,20 @@ const TEXTS = {
   seam: ["the seam", "边界"],
   framework: ["framework", "框架"],
   handler: ["your handler", "你的处理函数"],
-  dark: ["{framework} does not tell of its steps: inside is dark", "{framework} 不报告自己的步骤：里面是暗的"],
+  dark: ["{framework} does not tell of its steps: inside is dark", "{framework} 不报告自己的步骤：内部不可见"],
   "not.reached": ["the application was not called", "应用没有被调用"],
   "key.call": ["call", "调用"],
   "key.return": ["return", "返回"],
   "key.raise": ["an exception", "异常"],
   "key.blocked": ["a thread is held", "线程被占住"],
-  "key.suspended": ["a coroutine is suspended", "协程被挂起"],
+  "key.suspended": ["a coroutine waits", "协程在等待"],
   "key.runs": ["your handler runs", "你的处理函数在运行"],
-  "time.note": ["A column is a step, not a time.", "每一列是一步，而不是一段时间。"],
+  "time.note": [
+    "A column is a step, not a time. The bytes are seen by a relay between client and server, a moment late: an arrow on the wire may stand a few steps after the call that sent it. Host names the relay's port.",
+    "每一列是一步，而不是一段时间。字节由客户端与服务器之间的中继看到，会稍晚一点：线路上的箭头可能比发出它的调用晚几步。Host 里是中继的端口。",
+  ],
+  "own.word": ["microweb's own word, in no specification", "microweb 自己的说法，不在任何规范中"],
+  masked: ["(masked: --secrets shows it)", "（已遮盖：--secrets 可显示）"],
 
   // --- steps ---
   step: ["Step {step} of {steps}", "第 {step} 步，共 {steps} 步"],
@@ -133,7 +150,7 @@ const TEXTS = {
   "whose.framework": ["the framework's", "框架的代码"],
   "whose.yours": ["yours", "你的代码"],
   story: ["The story in words", "用文字讲述"],
-  trouble: ["What the trace alone does not tell", "记录本身没有说的事"],
+  trouble: ["What the trace alone does not tell", "记录中看不到的情况"],
   "trouble.cut": ["The answer of {server} was cut short{why}.", "{server} 的响应中途断了{why}。"],
   "trouble.late": [
     "{server} had not answered in full when the time was up: see --timeout.",
@@ -148,10 +165,10 @@ const TEXTS = {
   log: ["What the server wrote", "服务器写下的日志"],
 
   // --- the bytes ---
-  carried: ["Follow the bytes", "跟随字节"],
+  carried: ["Follow the bytes", "追踪字节"],
   "carried.note": [
     "Point at anything, or tab to it: the same bytes light up everywhere. Grey is what nobody on the other side of the line has claimed: the server kept, or added, that.",
-    "指向任何东西，或用 Tab 移到它上面：同样的字节会在各处亮起。灰色的部分，线的另一边没有人要：那是服务器自己留着的，或添上的。",
+    "指向任何东西，或用 Tab 移到它上面：同样的字节会在各处亮起。灰色部分没有越过边界：那是服务器自己留着的，或添上的。",
   ],
   request: ["request", "请求"],
   response: ["response", "响应"],
@@ -166,7 +183,7 @@ const TEXTS = {
   "added": ["to the answer, added by itself", "自己添到响应上的"],
   "nothing.kept": ["nothing", "无"],
   "no.answer": ["the application gave none", "应用没有给出"],
-  "reads": ["the body, as it was read", "请求体（读取的情况）"],
+  "reads": ["what was read, or received", "读取或收到的内容"],
   "chunks": ["the body, as it was handed over", "响应体（交出的情况）"],
   "lifespan": ["before and after all requests", "所有请求之前与之后"],
   "returns": ["returns", "返回"],
@@ -179,11 +196,11 @@ const TEXTS = {
   "row.path": ["the path", "路径"],
   "row.query": ["the query", "查询字符串"],
   "row.headers": ["the headers", "请求头"],
-  "row.body": ["the body is taken by", "请求体的取法"],
+  "row.body": ["the body is taken by", "请求体如何读取"],
   "row.start": ["the answer begins with", "响应的开头"],
-  "row.chunks": ["its body goes over in", "响应体的交法"],
+  "row.chunks": ["its body goes over in", "响应体如何交付"],
   "row.handler": ["the handler runs in", "处理函数运行在"],
-  "row.waits": ["while somebody waits", "有人等待时"],
+  "row.waits": ["while somebody waits", "等待期间"],
   "row.calls": ["calls over the seam", "越过边界的调用"],
   "row.end": ["at the end", "结束时"],
   "row.status": ["status on the wire", "线路上的状态码"],
@@ -191,7 +208,7 @@ const TEXTS = {
   same: ["the same", "相同"],
   different: ["different", "不同"],
   "waits.wsgi": ["a thread stands still", "一个线程停在那里"],
-  "waits.asgi": ["a coroutine is suspended, the loop goes on", "协程被挂起，事件循环继续"],
+  "waits.asgi": ["a coroutine is suspended, and the loop goes on; while code computes, the loop stands still", "协程被挂起，事件循环继续；代码计算时，事件循环停住"],
   "calls.told": ["{ins} by the server, {outs} by the application", "服务器 {ins} 次，应用 {outs} 次"],
   "none": ["none", "无"],
   "not.told": ["not told", "没有报告"],

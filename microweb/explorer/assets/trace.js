@@ -67,9 +67,11 @@ const hex = (code, width) => code.toString(16).padStart(width, "0");
 // Headers of either protocol, as pairs of text.
 export function pairsOf(headers) {
   return (Array.isArray(headers) ? headers : [])
-    .filter((each) => Array.isArray(each) && each.length === 2)
+    .filter(isPair)
     .map(([name, value]) => [plain(name), plain(value)]);
 }
+
+const isPair = (each) => Array.isArray(each) && each.length === 2;
 
 // --- a recording --------------------------------------------------------------------------------
 
@@ -153,10 +155,12 @@ class Half {
 
   // What the application has answered, at the seam: its last status, if it says one, and headers.
   answered() {
-    const start = this.events.findLast((event) => statusOf(event) !== null
-      || event.data.message?.type === "websocket.accept") ?? null;
-    const data = start?.data.message ?? start?.data;
-    return { start, status: start && statusOf(start), headers: pairsOf(data?.headers) };
+    const type = (event) => event.data.message?.type;
+    const start = this.events.findLast((event) => statusOf(event) !== null || type(event) === "websocket.accept")
+      ?? this.events.find((event) => type(event) === "websocket.close") ?? null;
+    const { headers } = start?.data.message ?? start?.data ?? {};
+    const raw = (Array.isArray(headers) ? headers : []).filter(isPair);
+    return { start, status: start && statusOf(start), headers: pairsOf(headers), raw };
   }
 
   // Where the messages came from that the application was given: the payload of which frames.

@@ -6,14 +6,15 @@ to be the server's. Of a secret, whose value is not recorded, only the length is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from ..anatomy import Message
 from ..format import Event, Origin, Protocol
 from ..sent import Sent
 from .environ import of_environ
 from .request import of_params, of_request
-from .rules import mapping_of, size_of
+from .rules import NOT_SENT, mapping_of, size_of
 from .scope import of_scope
 
 __all__ = ["origins_of"]
@@ -29,6 +30,7 @@ def origins_of(
     """
     sent = Sent(request, head)
     found: list[Origin] = []
+    native: Mapping[str, Any] = {}
     reads = 0
     for event in events:
         if event.kind == "app.call":
@@ -38,10 +40,17 @@ def origins_of(
             found += _of_read(sent, event, reads)
             reads += 1
         elif event.kind == "request":
-            found += of_request(sent, event.data)
+            found += [_unless_made_up(each, native) for each in of_request(sent, event.data)]
         elif event.kind == "match":
             found += of_params(sent, event.data, events)
     return found
+
+
+def _unless_made_up(origin: Origin, native: Mapping[str, Any]) -> Origin:
+    """The scope of a WebSocket tells no method: a framework that has one has it of its own."""
+    if (origin.of, origin.key) == ("request", "method") and native.get("type") == "websocket":
+        return Origin(origin.of, origin.key, "server", [], NOT_SENT)
+    return origin
 
 
 def _of_read(sent: Sent, event: Event, index: int) -> Iterator[Origin]:
