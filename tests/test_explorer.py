@@ -247,6 +247,28 @@ def test_a_request_is_sent_through_both_doors_and_comes_back_as_a_trace(
     ] * 2
 
 
+def test_what_was_seen_last_is_kept_as_a_page(explorer: Explorer) -> None:
+    explorer.ask(request(target="/?kept", headers=["cookie: sid=hush"]))
+    kept = httpx.get(explorer.server.url + "/recording", timeout=PATIENCE)
+    assert kept.headers["content-disposition"] == 'attachment; filename="recording.html"'
+    content = re.search(r'id="content">(.*)</script>', kept.text)
+    assert content is not None
+    told = json.loads(content[1])
+    assert told["scenarios"] is None
+    assert statuses(load(map(json.dumps, told["recording"]["records"]))) == WELL
+    assert "GET /?kept HTTP/1.1" in kept.text
+    assert "hush" not in kept.text
+
+
+def test_before_the_first_request_there_is_nothing_to_keep(tmp_path: Path) -> None:
+    with serving(EXPLORE, TROUBLED, tmp_path, ["--wsgi"]) as server:
+        answer = httpx.get(server.url + "/recording", headers={"accept": "text/plain"})
+        assert (answer.status_code, answer.text) == (
+            404,
+            "Nothing was recorded yet: send a request first.",
+        )
+
+
 def test_each_request_is_recorded_alone(explorer: Explorer) -> None:
     for number in (1, 2, 3):
         trace, _ = explorer.ask(request(target=f"/?{number}"))

@@ -149,6 +149,22 @@ def test_a_message_is_followed_through_its_masked_frame(page: Page, explorer: Se
     assert page.locator(".half.asgi .lit").count() >= 2
 
 
+def test_a_recording_is_kept_and_opened_from_disk(
+    page: Page, explorer: Server, tmp_path: Path
+) -> None:
+    page.goto(explorer.url)
+    choose(page, "path")
+    told = steps(page)
+    with page.expect_download() as download:
+        page.click("#keep")
+    assert download.value.suggested_filename == "recording.html"
+    file = tmp_path / "kept.html"
+    download.value.save_as(file)
+    page.goto(file.as_uri())
+    assert steps(page) == told
+    assert page.locator("#keep, form").count() == 0
+
+
 # --- the form ---------------------------------------------------------------------------------
 
 

@@ -49,7 +49,7 @@ def explore(
     bytes, and a recorder around the application sees the calls.
 
     The page is for this machine alone: whoever can open it can send requests to the
-    application. To keep a recording: microweb trace --html FILE.
+    application. A recording is kept by a link on it, or by microweb trace --html FILE.
     """
     from ..explorer.explore import explore as run
     from ..explorer.scenarios import DEMO, scenarios_for

@@ -91,13 +91,15 @@ class Live:
     def __init__(self, halves: Sequence[Half], timeout: float) -> None:
         self.halves = halves
         self.timeout = timeout
+        self.last: tuple[Trace, list[Trouble | None]] | None = None  # what was seen last
         self._turn = asyncio.Lock()
 
     async def ask(self, asked: Asked) -> tuple[Trace, list[Trouble | None]]:
         """Send a request to each server, and put together what was seen; one request at a time."""
         async with self._turn:
             seen = await asyncio.gather(*(half.ask(asked, self.timeout) for half in self.halves))
-        return together([each.trace for each in seen]), [each.trouble for each in seen]
+            self.last = together([each.trace for each in seen]), [each.trouble for each in seen]
+            return self.last
 
 
 @asynccontextmanager

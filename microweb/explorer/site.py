@@ -17,7 +17,7 @@ from ..model.host import parse_host
 from ..model.response import Response
 from ..tracing.asked import Asked, checked
 from .live import Live
-from .page import live_page, recording_of, served_policy
+from .page import live_page, page_of, recording_of, served_policy
 from .scenarios import Scenario
 
 
@@ -43,6 +43,17 @@ def site_of(live: Live, scenarios: Sequence[Scenario], host: str) -> App:
     async def ask(request: Request) -> Response:
         trace, troubles = await live.ask(_asked(request.json()))
         return JSONResponse(recording_of(trace, troubles))
+
+    @site.get("/recording")
+    def recording(request: Request) -> Response:  # noqa: ARG001
+        if live.last is None:
+            raise HTTPException(404, "Nothing was recorded yet: send a request first.")
+        headers = {
+            "content-disposition": 'attachment; filename="recording.html"',
+            "cache-control": "no-store",
+            "x-content-type-options": "nosniff",
+        }
+        return HTMLResponse(page_of(*live.last), headers=headers)
 
     return site
 

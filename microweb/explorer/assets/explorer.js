@@ -71,7 +71,8 @@ class Explorer {
     }
     this.scrollers = this.halves.map(() => el("div", { class: "scroller", tabindex: 0, role: "img" }));
     this.seen.replaceChildren(
-      el("div", { class: "top" }, this.player(), this.halvesDrawn(), key(), this.troubles(), this.story()),
+      el("div", { class: "top" }, this.player(), this.halvesDrawn(), key(), this.troubles(), this.story(),
+        this.ask ? el("p", {}, el("a", { href: "/recording", download: "recording.html", id: "keep" }, say("keep"))) : null),
       compared(this.halves), carried(this.halves));
     this.light = new Light(this.seen, this.halves);
     this.drawPictures();

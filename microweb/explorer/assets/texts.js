@@ -150,6 +150,7 @@ const TEXTS = {
   "whose.framework": ["the framework's", "框架的代码"],
   "whose.yours": ["yours", "你的代码"],
   story: ["The story in words", "用文字讲述"],
+  keep: ["Keep this recording: a page of its own, in one file", "保存这次记录：单个文件的独立页面"],
   trouble: ["What the trace alone does not tell", "记录中看不到的情况"],
   "trouble.cut": ["The answer of {server} was cut short{why}.", "{server} 的响应中途断了{why}。"],
   "trouble.late": [
