@@ -62,7 +62,7 @@ class Observing(Core):
 
     async def _respond_and_tell(self, request: Request) -> Response:
         made = source_of(type(request).__init__)
-        self._tell("request", request, lambda: told_of_request(request), made)
+        self._tell("request", request, partial(told_of_request, request), made)
         response = await self._respond(request)
         facts = partial(told_of_response, request, response)
         self._tell("response", request, facts, source_of(to_response))
@@ -109,7 +109,8 @@ class Observing(Core):
         self, request: Request, method: str, path: str
     ) -> tuple[Route, dict[str, Any]] | tuple[None, Miss]:
         matched = self.app.match(method, path)
-        self._tell("match", request, lambda: told_of_match(path, *matched))
+        facts = partial(told_of_match, path, *matched)
+        self._tell("match", request, facts, source_of(self.app.match))
         return matched
 
     def _call_for(self, key: object, handler: Handler) -> Call:

@@ -51,7 +51,10 @@ def explore(
     The page is for this machine alone: whoever can open it can send requests to the
     application. A recording is kept by a link on it, or by microweb trace --html FILE.
     """
-    from ..explorer.explore import explore as run
+    import asyncio
+    from contextlib import suppress
+
+    from ..explorer.explore import explore as serve
     from ..explorer.scenarios import DEMO, scenarios_for
     from ..servers.settings import CannotServe, Settings
     from ..targets import TargetError
@@ -64,13 +67,9 @@ def explore(
         if rest:
             raise ValueError(f"{' '.join(rest)!r}: requests are made on the page, not here")
         planned = [plan for door in found for plan in plans(*door, servers, secrets)]
-        run(
-            planned,
-            scenarios_for(found[0][0]),
-            Settings(host=host, port=port, stop_timeout=1.0),
-            timeout,
-            opens,
-        )
+        settings = Settings(host=host, port=port, stop_timeout=1.0)
+        with suppress(asyncio.CancelledError):  # by a signal, before the page was served
+            asyncio.run(serve(planned, scenarios_for(found[0][0]), settings, timeout, opens))
     except (TargetError, ValueError) as error:
         raise click.UsageError(str(error)) from None
     except (CannotRecord, CannotServe) as error:

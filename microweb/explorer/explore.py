@@ -18,29 +18,18 @@ from .scenarios import Scenario
 from .site import site_of
 
 
-def explore(
+async def explore(
     plans: Sequence[Plan],
     scenarios: Sequence[Scenario],
     settings: Settings,
     timeout: float,
     opens: bool,
 ) -> None:
-    """Serve the page until SIGTERM or SIGINT.
+    """Serve the page until SIGTERM or SIGINT, which cancel it unless the server stops by itself.
 
     Raises CannotServe where the address cannot be had, CannotRecord where a server does not
     start.
     """
-    with suppress(asyncio.CancelledError):
-        asyncio.run(_explore(plans, scenarios, settings, timeout, opens))
-
-
-async def _explore(
-    plans: Sequence[Plan],
-    scenarios: Sequence[Scenario],
-    settings: Settings,
-    timeout: float,
-    opens: bool,
-) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
 

@@ -128,7 +128,7 @@ class Exchange:
     def tell_step(self, step: Any) -> None:
         """Record a framework's own step."""
         time = monotonic_ns()
-        source = _teller() if step.source is None else step.source._asdict()
+        source = None if step.source is None else step.source._asdict()
         data = self.noted(step.data)
         self._emit(
             Event(time, "framework", step.direction, step.kind, data, 0, self.number, None, source)
@@ -164,16 +164,6 @@ def _where() -> dict[str, Any]:
         "thread": threading.current_thread().name,
         "task": None if task is None else task.get_name(),
     }
-
-
-def _teller() -> dict[str, Any] | None:
-    """The line of a framework that took a step, above the module in which it tells of them."""
-    frame: FrameType | None = sys._getframe(1)
-    for _ in range(2):  # out of this module, and out of that one
-        module = frame.f_globals if frame else None
-        while frame is not None and frame.f_globals is module:
-            frame = frame.f_back
-    return None if frame is None else _source(frame)
 
 
 def _source(frame: FrameType) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import { spansAttribute } from "explorer/light";
 import { el } from "explorer/nodes";
 import { callOf, placeOf } from "explorer/sentences";
 import { bytes, either, howTold, say } from "explorer/texts";
-import { escaped, pairsOf, plain, written } from "explorer/trace";
+import { escaped, nameAtSeam, pairsOf, plain, written } from "explorer/trace";
 
 const MOST = 6; // chunks, reads or messages of one kind
 const MOST_BYTES = 3000; // of a message on the wire
@@ -160,10 +160,9 @@ class Cell {
     const kept = half.wire.in.parts.filter((part) => !["path", "query", "body", "opaque"].includes(part.name)
       && !this.claimed.some(([from, to]) => from < part.end && part.start < to));
     const lifespan = half.beside.map((event) => plain(event.data.message?.type)).filter((type) => type.startsWith("lifespan."));
-    const given = new Set(half.answer.headers.map(([name]) => name.toLowerCase()));
     const { parts } = half.wire.out;
     const final = parts.findLastIndex((part) => part.name === "status"); // an interim answer has fields too
-    const added = parts.slice(Math.max(final, 0)).filter((part) => part.name === "field.name" && !given.has(part.of));
+    const added = parts.slice(Math.max(final, 0)).filter((part) => part.name === "field.name" && !this.isGivenField(part));
     return this.table([
       connect && this.said("connection.from", `127.0.0.1:${connect.data.port}`),
       half.call && this.said("runs.in", placeOf(half.call)),
@@ -200,10 +199,9 @@ class Cell {
   }
 
   reads() {
-    const kind = this.half.isWsgi ? "wsgi.input.return" : "receive.return";
-    const rows = this.half.all(kind).map((event, index) => {
+    const rows = this.half.reads.map((event) => {
       const { method, bytes: read, message } = event.data;
-      const spans = this.half.originOf(event.base, index)?.spans;
+      const spans = this.half.originOf(event.base, event.read)?.spans;
       return this.row(message ? plain(message.type) : method, this.told(message, read), { spans });
     });
     return rows.length ? [el("h4", {}, say("reads")), this.table(few(rows))] : null;
@@ -218,14 +216,13 @@ class Cell {
   starts() {
     const { start, status, headers, raw } = this.half.answer;
     if (start === null) return [el("h4", {}, say("response")), el("p", { class: "dark" }, say("no.answer"))];
-    const name = start.base === "send" ? plain(start.data.message.type) : start.base;
     return [
-      el("h4", {}, name),
+      el("h4", {}, nameAtSeam(start)),
       this.table([
         status && this.row("status", statusTold(status, this.half.isWsgi), { keys: `status ${status.split(" ")[0]}` }),
-        ...headers.map(([field, value], index) => {
-          const [own, said] = raw[index]; // text in WSGI, bytes in ASGI
-          return this.row(typeof own === "string" ? field : written(own), written(said ?? value), { keys: `field ${field.toLowerCase()}` });
+        ...headers.map(([field], index) => {
+          const [name, value] = raw[index]; // text in WSGI, bytes in ASGI
+          return this.row(typeof name === "string" ? name : written(name), written(value), { keys: `field ${field.toLowerCase()}` });
         }),
       ]),
     ];
@@ -233,8 +230,8 @@ class Cell {
 
   chunks() {
     const rows = this.half.chunks.map(({ event, chunk, body, keys }) => {
-      const name = event.base === "send" ? plain(event.data.message.type) : `${event.base}()`;
-      return this.row(name, written(chunk), { body, keys });
+      const name = nameAtSeam(event);
+      return this.row(event.base === "send" ? name : `${name}()`, written(chunk), { body, keys });
     });
     return rows.length ? [el("h4", {}, say("chunks")), this.table(few(rows))] : null;
   }
@@ -253,7 +250,7 @@ class Cell {
       this.table(Object.entries(request.data).flatMap(([name, value]) => this.attributes(name, value))),
       match && this.table([this.row("route", match.data.route === null ? "None" : plain(match.data.route))]),
       body && this.table([this.row("body", written(body.data.bytes ?? body.data.form), {
-        spans: half.origins.filter((each) => ["wsgi.input", "receive"].includes(each.of)).flatMap((each) => each.spans),
+        spans: half.spansOf("wsgi.input", "receive"),
       })]),
       response && [el("h4", {}, "Response"), this.table([
         this.row("status", String(response.data.status), { keys: `status ${response.data.status}` }),
@@ -305,10 +302,8 @@ class Cell {
 
   // What can be lit can also be tabbed to.
   row(name, value, { spans = [], body = [], keys = null } = {}) {
-    const lights = spans.length || body.length || keys;
-    return el("tr", {
-      tabindex: lights ? 0 : null, "data-spans": spansAttribute(spans), "data-body": spansAttribute(body), "data-keys": keys,
-    }, el("th", { scope: "row" }, escaped(name)), el("td", {}, visible(value)));
+    const lights = { "data-spans": spansAttribute(spans), "data-body": spansAttribute(body), "data-keys": keys };
+    return el("tr", { tabindex: Object.values(lights).some(Boolean) ? 0 : null, ...lights }, el("th", { scope: "row" }, escaped(name)), el("td", {}, visible(value)));
   }
 
   // One whose name is prose.

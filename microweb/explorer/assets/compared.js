@@ -3,7 +3,7 @@
 import { el } from "explorer/nodes";
 import { kindOf, placeOf, shortened } from "explorer/sentences";
 import { bytes, counted, say } from "explorer/texts";
-import { escaped, plain, sizeOf, written } from "explorer/trace";
+import { escaped, nameAtSeam, plain, sizeOf, written } from "explorer/trace";
 
 export function compared(halves) {
   return el("aside", { class: "compared", "aria-labelledby": "compared" },
@@ -64,9 +64,11 @@ const native = (half, wsgi, asgi) => {
 };
 
 function taken(half) {
-  const reads = half.all("wsgi.input.return").filter((event) => sizeOf(event.data.bytes) > 0);
-  if (half.isWsgi) return reads.length ? seen(half, `wsgi.input.${reads[0].data.method}(), × ${reads.length}`) : say("none");
-  const messages = half.all("receive.return").map((event) => event.data.message)
+  if (half.isWsgi) {
+    const reads = half.reads.filter((event) => sizeOf(event.data.bytes) > 0);
+    return reads.length ? seen(half, `wsgi.input.${reads[0].data.method}(), × ${reads.length}`) : say("none");
+  }
+  const messages = half.reads.map((event) => event.data.message)
     .filter(({ type, body }) => (type === "http.request" && sizeOf(body) > 0) || type === "websocket.receive")
     .map(({ type }) => plain(type));
   return messages.length ? seen(half, `receive() → ${messages[0]}, × ${messages.length}`) : say("none");
@@ -75,14 +77,14 @@ function taken(half) {
 function begun(half) {
   const { start } = half.answer;
   if (start === null) return say("none");
-  return start.base === "send" ? `send(${plain(start.data.message.type)})` : "start_response(…)";
+  return start.base === "send" ? `send(${nameAtSeam(start)})` : "start_response(…)";
 }
 
 function handedOver(half) {
   const chunks = half.chunks.filter(({ chunk }) => sizeOf(chunk) > 0);
   if (!chunks.length) return say("none");
   const [{ event }] = chunks;
-  const name = event.base === "send" ? `send(${plain(event.data.message.type)})` : `${event.base}()`;
+  const name = event.base === "send" ? `send(${nameAtSeam(event)})` : `${event.base}()`;
   return seen(half, `${name}, × ${chunks.length}`);
 }
 

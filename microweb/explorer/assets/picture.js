@@ -139,7 +139,6 @@ export class Picture {
         const end = event.partner ?? this.half.events.length - 1;
         drawn.push(this.line(this.x(event.index), y, this.x(end), y, "ring"));
       }
-      event.y = y;
     }
     return drawn;
   }
@@ -192,20 +191,17 @@ export class Picture {
       if (event.direction === "in") return { spans: [[offset, offset + bytes.size]] };
       return { body: half.wire.out.inBody(offset, offset + bytes.size), keys: this.keysIn(offset, offset + bytes.size) };
     }
-    if (event.kind === "app.call") return { spans: this.claimed("environ", "scope", "headers") };
-    if (event.kind === "request") return { spans: this.claimed("request") };
+    if (event.kind === "app.call") return { spans: half.spansOf("environ", "scope", "headers") };
+    if (event.kind === "request") return { spans: half.spansOf("request") };
     if (event.kind === "handler.call") {
       const names = Object.keys(event.data.arguments ?? {});
       return { spans: names.flatMap((name) => half.originOf("request", `path_params.${name}`)?.spans ?? []) };
     }
-    if (event.kind === "wsgi.input.return" || event.kind === "receive.return") {
-      const reads = half.all(event.kind);
-      return { spans: half.originOf(event.base, reads.indexOf(event))?.spans };
-    }
-    if (event.kind === "body") return { spans: this.claimed("wsgi.input", "receive") };
+    if (event.read !== undefined) return { spans: half.originOf(event.base, event.read)?.spans };
+    if (event.kind === "body") return { spans: half.spansOf("wsgi.input", "receive") };
     if (statusOf(event) !== null) return { keys: `status ${statusOf(event).split(" ")[0]}` };
     if (event.kind === "response") return { keys: `status ${event.data.status}`, body: [[0, Infinity]] };
-    return half.chunks.find((each) => each.event === event) ?? {};
+    return half.chunkAt.get(event) ?? {};
   }
 
   // What else of the answer stands in a range of the wire: a status, messages of a WebSocket.
@@ -217,10 +213,6 @@ export class Picture {
       if (spans.some(([from, to]) => from < end && start < to)) keys.push(`message ${index}`);
     });
     return keys.join("\n") || null;
-  }
-
-  claimed(...ofs) {
-    return this.half.origins.filter((origin) => ofs.includes(origin.of)).flatMap((origin) => origin.spans);
   }
 }
 

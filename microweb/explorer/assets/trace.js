@@ -130,6 +130,8 @@ class Half {
     this.call = this.first("app.call");
     this.native = this.call?.data.environ ?? this.call?.data.scope ?? {};
     this.isInstrumented = this.events.some((event) => event.side === "framework");
+    this.reads = this.all(this.isWsgi ? "wsgi.input.return" : "receive.return");
+    this.reads.forEach((event, number) => { event.read = number; });
     this.messages = { in: messagesOf(this.wire.in), out: messagesOf(this.wire.out) };
     this.origins.push(...this.unmasked());
     this.origin = new Map(this.origins.map((each) => [`${each.of}|${each.key}`, each]));
@@ -138,14 +140,22 @@ class Half {
     this.isCut = this.first("cut") !== null;
     this.answer = this.answered();
     this.chunks = this.handedOver();
+    this.chunkAt = new Map(this.chunks.map((chunk) => [chunk.event, chunk]));
+    // The body as it was handed over, as far as it was kept.
+    this.body = this.chunks.map(({ chunk }) => bytesOf(chunk)).join("");
   }
 
-  first(...kinds) {
-    return this.events.find((event) => kinds.includes(event.kind)) ?? null;
+  first(kind) {
+    return this.events.find((event) => event.kind === kind) ?? null;
   }
 
-  all(...kinds) {
-    return this.events.filter((event) => kinds.includes(event.kind));
+  all(kind) {
+    return this.events.filter((event) => event.kind === kind);
+  }
+
+  // All bytes that something was made of: "environ", "request", "receive".
+  spansOf(...ofs) {
+    return this.origins.filter((origin) => ofs.includes(origin.of)).flatMap((origin) => origin.spans);
   }
 
   // Where a value came from, as provenance says it.
@@ -165,12 +175,11 @@ class Half {
 
   // Where the messages came from that the application was given: the payload of which frames.
   unmasked() {
-    const reads = this.all("receive.return");
-    const given = reads.filter((event) => event.data.message?.type === "websocket.receive");
+    const given = this.reads.filter((event) => event.data.message?.type === "websocket.receive");
     return given.flatMap((event, index) => {
       const message = this.messages.in[index];
       const isSame = message !== undefined && message.data === bytesOfMessage(event.data.message);
-      return isSame ? [{ of: "receive", key: reads.indexOf(event), from: "wire", spans: message.spans, how: "" }] : [];
+      return isSame ? [{ of: "receive", key: event.read, from: "wire", spans: message.spans, how: "" }] : [];
     });
   }
 
@@ -186,12 +195,10 @@ class Half {
       return { event, chunk, body: [[at, at += sizeOf(chunk)]], keys: null };
     });
   }
-
-  // The body as it was handed over, as far as it was kept.
-  get body() {
-    return this.chunks.map(({ chunk }) => bytesOf(chunk)).join("");
-  }
 }
+
+// The name that a call has at the seam, or the message that is sent with it.
+export const nameAtSeam = (event) => (event.base === "send" ? plain(event.data.message.type) : event.base);
 
 // The status that an event says at the seam, or null.
 export function statusOf(event) {
