@@ -407,13 +407,15 @@ def test_two_servers_of_one_protocol(tmp_path: Path) -> None:
 # --- the command ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_when_it_stops_its_servers_stop(tmp_path: Path, number: signal.Signals) -> None:
+def test_when_it_stops_its_servers_stop(tmp_path: Path, number: signal.Signals, times: int) -> None:
     with serving(EXPLORE, TROUBLED, tmp_path) as server:
         trace, _ = Explorer(server).ask(request())
         processes = {event.where["process"] for event in trace.events if event.where}
         assert len(processes) == 2
-        server.signal(number)
+        for _ in range(times):  # as people press Ctrl+C
+            server.signal(number)
         assert server.wait() == 0
         assert "Traceback" not in server.log()
     until("they are gone", lambda: not any(map(is_alive, processes)))

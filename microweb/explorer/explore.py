@@ -33,8 +33,13 @@ async def explore(
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
 
+    is_ending = False
+
     def stop() -> None:
-        loop.call_soon_threadsafe(task.cancel)
+        nonlocal is_ending
+        if not is_ending:  # the end takes a few seconds at most, and is not to be broken off
+            is_ending = True
+            loop.call_soon_threadsafe(task.cancel)
 
     # Also while the servers start and stop: none of them is to be left behind.
     with stop_signals(stop), listen(settings) as socket:
@@ -53,7 +58,10 @@ async def explore(
             if opens:  # in a thread: some browsers return only when they are closed
                 loop.run_in_executor(None, _open, url)
             with stop_signals(server.stop):
-                await server.run()
+                try:
+                    await server.run()
+                finally:
+                    is_ending = True
 
 
 def _say(line: str) -> None:
